@@ -1,0 +1,11 @@
+/* The matrix family's row in this tier's table. */
+#include "matmul.h"
+
+const cm_matmul_kernels CM_NAME(cm_matmul) = {
+    .pack_rows = CM_NAME(cm_pack_rows),
+    .pack_panels = CM_NAME(cm_pack_panels),
+    .fused = CM_NAME(cm_fused),
+    .chain_f32 = CM_NAME(cm_chain_f32),
+    .chain_f64 = CM_NAME(cm_chain_f64),
+    .integer = CM_NAME(cm_integer),
+};

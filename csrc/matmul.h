@@ -1,0 +1,20 @@
+/* What the files of the matrix family share: one file per arithmetic model, one table in matmul.c. */
+#ifndef CHIPMETER_MATMUL_H
+#define CHIPMETER_MATMUL_H
+
+#include "tier.h"
+
+#define CM_WINDOW 50
+
+void CM_NAME(cm_pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value,
+                           int32_t *exponent, uint8_t *flag);
+void CM_NAME(cm_pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value,
+                             int32_t *exponent, uint8_t *flag);
+/* one output by exact integer arithmetic: defines the model, and serves every case the vector kernel declines */
+float CM_NAME(cm_fused_one)(const cm_fused_args *args, size_t row, size_t column);
+void CM_NAME(cm_fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
+void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+void CM_NAME(cm_chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
+
+#endif

@@ -1,0 +1,53 @@
+/* Operands of the matrix kernels: exact float32 values with the exponents of their un-normalised significands.
+ *
+ * The packed order serves the inner loops: rows of A run along depth; B lies in panels of CM_PANEL columns, so that
+ * one step of depth is one run of memory. Padding is zeros, which contribute nothing but the exponent floor. */
+#include "bits.h"
+#include "matmul.h"
+
+/* Elements with exponents in +-CM_WINDOW keep every intermediate of the vector kernels a normal float32. */
+static inline uint32_t pack_one(float x, int32_t min_exponent, float *value, int32_t *exponent)
+{
+    uint32_t magnitude = cm_bits32(x) & 0x7fffffffu;
+    *value = x;
+    if (magnitude == 0) {
+        *exponent = CM_ZERO_EXPONENT;
+        return CM_IN_WINDOW;
+    }
+    int32_t e = (int32_t)(magnitude >> 23) - 127;
+    if (e < min_exponent) e = min_exponent;
+    *exponent = e;
+    if (magnitude >= 0x7f800000u) return CM_HAS_NONFINITE;
+    return e < -CM_WINDOW || e > CM_WINDOW ? CM_OUT_OF_WINDOW : CM_IN_WINDOW;
+}
+
+void CM_NAME(cm_pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value,
+                           int32_t *exponent, uint8_t *flag)
+{
+    for (size_t i = 0; i < rows; i++, x += depth, value += padded, exponent += padded) {
+        uint32_t worst = 0;
+        for (size_t k = 0; k < depth; k++) {
+            uint32_t one = pack_one(x[k], min_exponent, &value[k], &exponent[k]);
+            worst = one > worst ? one : worst;
+        }
+        for (size_t k = depth; k < padded; k++) value[k] = 0.0f, exponent[k] = CM_ZERO_EXPONENT;
+        flag[i] = (uint8_t)worst;
+    }
+}
+
+void CM_NAME(cm_pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value,
+                             int32_t *exponent, uint8_t *flag)
+{
+    for (size_t j0 = 0; j0 < columns; j0 += CM_PANEL) {
+        uint32_t worst[CM_PANEL] = {0};
+        size_t width = columns - j0 < CM_PANEL ? columns - j0 : CM_PANEL;
+        for (size_t k = 0; k < padded; k++, value += CM_PANEL, exponent += CM_PANEL) {
+            for (size_t j = 0; j < CM_PANEL; j++) {
+                float v = k < depth && j < width ? x[k * columns + j0 + j] : 0.0f;
+                uint32_t one = pack_one(v, min_exponent, &value[j], &exponent[j]);
+                worst[j] = one > worst[j] ? one : worst[j];
+            }
+        }
+        for (size_t j = 0; j < CM_PANEL; j++) flag[j0 + j] = (uint8_t)worst[j];
+    }
+}

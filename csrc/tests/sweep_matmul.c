@@ -1,0 +1,152 @@
+/* Every matrix kernel over every model, at shapes around the row blocks, panels and steps. */
+#include "matrix.h"
+
+static const struct {
+    size_t rows, columns, depth;
+} SHAPES[] = {{1, 1, 1}, {2, 3, 5}, {3, 15, 16}, {4, 16, 17}, {5, 17, 33}, {9, 33, 64}, {6, 31, 96}, {17, 47, 130}};
+enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
+
+static const fused_unit UNITS[] = {
+    /* Volta to Blackwell, T */
+    {"f16", "f16", 4, 23, -131, CM_RZ_F32, -126, 0, 0, 0},
+    {"f16", "f16", 4, 23, -131, CM_RZ_F32, -14, 0, 0, 0},
+    {"f16", "f16", 8, 24, -20, CM_RNE_F16, -14, 0, 0, 0},
+    {"bf16", "bf16", 8, 24, -132, CM_RZ_F32, -126, 0, 0, 0},
+    {"bf16", "bf16", 16, 25, -133, CM_RZ_F32, -126, 0, 0, 0},
+    {"tf32", "tf32", 8, 25, -133, CM_RZ_F32, -126, 0, 0, 0},
+    {"e4m3fn", "e5m2", 32, 13, -133, CM_RZ_E8M13, -126, 0, 0, 0},
+    {"e5m2", "e4m3fn", 32, 13, -21, CM_RNE_F16, -14, 0, 0, 0},
+    {"e3m2", "e2m3", 32, 25, -133, CM_RZ_F32, -126, 0, 0, 0},
+    /* nobody's: odd parameters at both ends of what the kernel takes */
+    {"e4m3", "e3m4", 3, 10, -400, CM_RZ_F32, -126, 0, 0, 0},
+    {"e4m3fnuz", "e5m2fnuz", 1, 25, -15, CM_RZ_E8M13, -126, 0, 0, 0},
+    /* block scaled: ST and GST */
+    {"e4m3fn", "e5m2", 32, 25, -133, CM_RZ_F32, -126, 0, 32, 0},
+    {"e2m1", "e2m1", 64, 35, -139, CM_RZ_F32, -126, 16, 32, 0},
+    {"e2m1", "e2m1", 64, 35, -139, CM_RZ_F32, -126, 16, 16, 0},
+    {"e2m1", "e2m1", 64, 35, -139, CM_RZ_F32, -126, 16, 16, 3},
+};
+
+/* Data of one kind per line of the output, so that a hard line must not disturb its neighbours: everyday numbers,
+ * the whole exponent range, cancellation, and now and then NaN or infinity. `stride` walks along depth. */
+static void operand(const cm_kernels *k, const layout *f, float *x, size_t lines, size_t depth, size_t line, size_t stride,
+                    uint64_t seed)
+{
+    const int least = 1 - f->bias - f->mantissa_bits;
+    const int most = (int)(layout_max_code(f) >> f->mantissa_bits) - f->bias;
+    float *values = NEW(float, depth);
+    for (size_t i = 0; i < lines; i++) {
+        const size_t kind = (i + seed) % 6;
+        if (kind == 1) fill_between(values, depth, least, most, seed + i);
+        else if (kind == 2) fill_between(values, depth, most - 1, most, seed + i);
+        else if (kind == 3) fill_between(values, depth, least, least + 2, seed + i);
+        else fill_between(values, depth, least > -6 ? least : -6, most < 6 ? most : 6, seed + i);
+        round_to(k, f, values, depth);
+        if (kind == 4) for (size_t j = 1; j < depth; j += 2) values[j] = -values[j - 1];
+        if (kind == 5 && f->nan == NAN_IEEE) values[depth / 2] = cm_float32(i % 12 < 6 ? 0x7f800000u : 0xff800000u);
+        if (kind == 5 && f->nan != NAN_NONE && i % 4 == 1) values[depth / 3] = cm_float32(0x7fc00000u);
+        for (size_t j = 0; j < depth; j++) x[i * line + j * stride] = values[j];
+    }
+    free(values);
+}
+
+static void fill_scales(uint8_t *codes, size_t n, int fraction, uint64_t seed)
+{
+    for (size_t i = 0; i < n; i++) {
+        uint64_t r = next_random(&seed);
+        codes[i] = (uint8_t)(r % 4 == 0 ? r >> 32 : fraction ? 0x20 + (r >> 32) % 64 : 117 + (r >> 32) % 20);
+    }
+}
+
+static uint64_t fused(const cm_kernels *k, const fused_unit *u)
+{
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (int with_c = 0; with_c < 2; with_c++) {
+            const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
+            const size_t scales = u->scale_block ? (depth + (size_t)u->scale_block - 1) / (size_t)u->scale_block : 0;
+            float *a = NEW(float, m * depth), *b = NEW(float, depth * n), *c = NEW(float, m * n), *d = NEW(float, m * n);
+            uint8_t *sa = NEW(uint8_t, m * scales), *sb = NEW(uint8_t, n * scales);
+            operand(k, layout_named(u->a), a, m, depth, depth, 1, s + 10);
+            operand(k, layout_named(u->b), b, n, depth, 1, n, s + 20);
+            fill_scales(sa, m * scales, u->scale_fraction, s + 30);
+            fill_scales(sb, n * scales, u->scale_fraction, s + 40);
+            fill_f32(c, m * n, s + 50);
+            if (u->c_min_exponent == -14) round_to(k, layout_named("f16"), c, m * n);
+            fused_product(k, u, m, n, depth, a, b, sa, sb, with_c ? c : NULL, d);
+            hash(&h, d, m * n * sizeof *d);
+            void *all[] = {a, b, c, d, sa, sb};
+            for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        }
+    return h;
+}
+
+static uint64_t chain(const cm_kernels *k, int wide)
+{
+    static const struct {
+        size_t tile;
+        int order;
+    } orders[] = {{0, CM_ORDER_SEQUENTIAL}, {32, CM_ORDER_SEQUENTIAL}, {1, CM_ORDER_PAIRWISE}, {7, CM_ORDER_PAIRWISE},
+                  {128, CM_ORDER_PAIRWISE}, {16, CM_ORDER_F64}, {512, CM_ORDER_F64}};
+    const size_t size = wide ? sizeof(double) : sizeof(float);
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (size_t o = 0; o < sizeof orders / sizeof *orders; o++)
+            for (int with_c = 0; with_c < 2; with_c++) {
+                const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
+                void *a = items(m * depth, size), *b = items(depth * n, size), *c = items(m * n, size), *d = items(m * n, size);
+                float *x = NEW(float, m * depth), *y = NEW(float, depth * n);
+                operand(k, layout_named("bf16"), x, m, depth, depth, 1, s + 60);
+                operand(k, layout_named("tf32"), y, n, depth, 1, n, s + 70);
+                for (size_t i = 0; i < m * depth; i++) wide ? (void)(((double *)a)[i] = x[i]) : (void)(((float *)a)[i] = x[i]);
+                for (size_t i = 0; i < depth * n; i++) wide ? (void)(((double *)b)[i] = y[i]) : (void)(((float *)b)[i] = y[i]);
+                if (wide) fill_f64(c, m * n, s + 80);
+                else fill_f32(c, m * n, s + 80);
+                void *panels = panels_of(b, depth, n, size);
+                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d};
+                void (*kernel)(const cm_chain_args *, size_t, size_t) = wide ? k->matmul->chain_f64 : k->matmul->chain_f32;
+                kernel(&args, 0, m / 2);
+                kernel(&args, m / 2, m);
+                hash(&h, d, m * n * size);
+                void *all[] = {a, b, c, d, x, y, panels};
+                for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+            }
+    return h;
+}
+
+static uint64_t integer(const cm_kernels *k)
+{
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (int32_t clamp = 0; clamp <= 32; clamp += 16) {
+            const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
+            int32_t *a = NEW(int32_t, m * depth), *b = NEW(int32_t, depth * n), *c = NEW(int32_t, m * n), *d = NEW(int32_t, m * n);
+            uint64_t state = s + 90;
+            for (size_t i = 0; i < m * depth; i++) a[i] = (int8_t)next_random(&state);
+            for (size_t i = 0; i < depth * n; i++) b[i] = (uint8_t)next_random(&state);
+            for (size_t i = 0; i < m * n; i++) c[i] = i % 3 ? INT32_MAX - (int32_t)(i * 100) : INT32_MIN + (int32_t)i;
+            int32_t *panels = panels_of(b, depth, n, sizeof *b);
+            cm_integer_args args = {m, n, depth, a, panels, c, d, clamp};
+            k->matmul->integer(&args, 0, m);
+            hash(&h, d, m * n * sizeof *d);
+            void *all[] = {a, b, c, d, panels};
+            for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        }
+    return h;
+}
+
+size_t sweep_matmul(const cm_kernels *k, result *out)
+{
+    static char names[sizeof UNITS / sizeof *UNITS][64];
+    result *start = out;
+    for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++) {
+        const fused_unit *u = &UNITS[i];
+        snprintf(names[i], sizeof names[i], "fused %s %s L%d F%d out%d c%d g%d s%d/%d", u->a, u->b, u->fused, u->fraction_bits,
+                 u->output, u->c_min_exponent, u->group, u->scale_block, u->scale_fraction);
+        *out++ = (result){names[i], fused(k, u)};
+    }
+    *out++ = (result){"chain_f32", chain(k, 0)};
+    *out++ = (result){"chain_f64", chain(k, 1)};
+    *out++ = (result){"integer", integer(k)};
+    return (size_t)(out - start);
+}

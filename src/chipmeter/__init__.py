@@ -1,0 +1,58 @@
+"""chipmeter: know what an AI chip will compute, to the last bit, and what the work will cost, before you rent one.
+
+>>> import numpy as np
+>>> import chipmeter as cm
+>>> x = cm.cast(np.float32([[0.1, 0.2]]), "float8_e4m3fn")
+>>> cm.matmul(x, x.T, unit="h100/fp8")
+array([[0.05157471]], dtype=float32)
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from chipmeter._tiers import tier, tiers, use_tier
+from chipmeter._version import __version__
+from chipmeter.formats import cast, decode
+from chipmeter.matmul import matmul
+from chipmeter.quantize import QuantizedTensor, quantize, sqnr
+
+if TYPE_CHECKING:
+    from chipmeter.chips import chip, system
+    from chipmeter.comparison import compare
+    from chipmeter.cost import estimate
+    from chipmeter.verify import verify
+
+__all__ = [
+    "QuantizedTensor",
+    "__version__",
+    "cast",
+    "chip",
+    "compare",
+    "decode",
+    "estimate",
+    "matmul",
+    "quantize",
+    "sqnr",
+    "system",
+    "tier",
+    "tiers",
+    "use_tier",
+    "verify",
+]
+
+# The cost side reads tables and configs; whoever only wants bits should not wait for it.
+_LATER = {
+    "chip": "chipmeter.chips",
+    "system": "chipmeter.chips",
+    "compare": "chipmeter.comparison",
+    "estimate": "chipmeter.cost",
+    "verify": "chipmeter.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module 'chipmeter' has no attribute {name!r}")
+    return getattr(importlib.import_module(_LATER[name]), name)

@@ -1,0 +1,50 @@
+"""Large results reuse the memory of large results that are gone.
+
+The system hands a big allocation out page by page and clears every page: for a cast of 64 MiB that costs as much as
+the cast. Freed blocks of at least `SMALLEST` bytes are therefore kept, up to `CAPACITY` bytes in all, and given to
+the next result they fit. A block returns only when the last array or view that uses it is gone.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST = 8 << 20
+CAPACITY = 256 << 20
+
+_lock = threading.Lock()
+_free: list[NDArray[np.uint8]] = []
+
+
+class _Lease:
+    """Owns a block while any array refers to it; its end puts the block back."""
+
+    def __init__(self, block: NDArray[np.uint8]) -> None:
+        self.block = block
+        self.__array_interface__ = block.__array_interface__
+
+    def __del__(self) -> None:
+        with _lock:
+            if sum(b.nbytes for b in _free) + self.block.nbytes <= CAPACITY:
+                _free.append(self.block)
+
+
+def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Allocate an uninitialised C-contiguous array, like `numpy.empty`, from a kept block where one fits.
+
+    >>> empty((2, 3), np.dtype(np.float32)).shape
+    (2, 3)
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    if size < SMALLEST:
+        return np.empty(shape, dtype)
+    with _lock:
+        fits = [i for i, b in enumerate(_free) if size <= b.nbytes <= 2 * size]
+        block = _free.pop(min(fits, key=lambda i: _free[i].nbytes)) if fits else None
+    if block is None:
+        block = np.empty(size, np.uint8)
+    return np.asarray(_Lease(block))[:size].view(dtype).reshape(shape)

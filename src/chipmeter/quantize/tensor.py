@@ -1,0 +1,96 @@
+"""QuantizedTensor: codes, scales and the recipe that made them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from chipmeter._arrays import AnyArray
+from chipmeter.formats.codec import decode
+from chipmeter.quantize.recipes import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class QuantizedTensor:
+    """A quantised tensor.
+
+    Attributes
+    ----------
+    codes : ndarray
+        One code per element, in the original shape and the dtype of the element format (unpacked).
+    scales : ndarray
+        float32 of shape () for granularity "tensor"; float32 with the quantised axis of length 1 for "row"; for "block"
+        e8m0 or e4m3 codes with that axis of length ceil(n / block).
+    tensor_scale : float32
+        Second level of NVFP4; 1 otherwise.
+    axis : int
+        The quantised axis, non-negative.
+    recipe : Recipe
+    """
+
+    codes: AnyArray
+    scales: AnyArray
+    tensor_scale: np.float32
+    axis: int
+    recipe: Recipe
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.codes.shape
+
+    def scale_values(self) -> NDArray[np.float32]:
+        """Return the scales as numbers, without the tensor scale."""
+        if self.scales.dtype == np.float32:
+            return self.scales
+        return decode(self.scales)
+
+    def dequantize(self) -> NDArray[np.float32]:
+        """Return code * scale in float32: the element times its block scale (an exact product), then the tensor scale.
+
+        >>> from chipmeter import quantize
+        >>> quantize(np.float32([0.5, 1, 2, 6]), "mxfp4").dequantize()
+        array([0.5, 1. , 2. , 6. ], dtype=float32)
+        """
+        values, scales = decode(self.codes), self.scale_values()
+        if self.recipe.granularity == "block":
+            scales = np.repeat(scales, self.recipe.block, axis=self.axis)
+            scales = scales[tuple(slice(n) for n in self.shape)]
+        with np.errstate(over="ignore", invalid="ignore"):
+            values *= scales
+            return values * self.tensor_scale if self.recipe.two_level else values
+
+    def sqnr(self, original: ArrayLike) -> float:
+        """Signal-to-quantisation-noise ratio against the original, in dB: 20 log10(|x| / |x - dequantized|), inf if equal.
+
+        >>> from chipmeter import quantize
+        >>> x = np.linspace(-1, 1, 64, dtype=np.float32)
+        >>> round(quantize(x, "mxfp8").sqnr(x), 1)
+        32.0
+        """
+        x = np.asarray(original, np.float64)
+        if x.shape != self.shape:
+            raise ValueError(f"the original has shape {x.shape}, this tensor {self.shape}")
+        from chipmeter.quantize.metrics import sqnr
+
+        return sqnr(x, self.dequantize())
+
+    def __repr__(self) -> str:
+        scales = "" if self.recipe.granularity == "tensor" else f", scales {self.scales.shape}"
+        return f"QuantizedTensor({self.recipe.name}, shape {self.shape}, {self.recipe.bits_per_element:g} bits{scales})"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, QuantizedTensor):
+            return NotImplemented
+        return (
+            self.recipe == other.recipe
+            and self.axis == other.axis
+            and self.codes.shape == other.codes.shape
+            and self.codes.tobytes() == other.codes.tobytes()
+            and self.scales.tobytes() == other.scales.tobytes()
+            and self.tensor_scale.tobytes() == other.tensor_scale.tobytes()
+        )
+
+    __hash__ = None  # type: ignore[assignment]

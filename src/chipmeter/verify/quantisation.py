@@ -1,0 +1,106 @@
+"""Recordings of number-format and quantisation libraries: which rule emulates which operation, as a table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+
+from chipmeter.verify import blockwise, elementwise
+from chipmeter.verify.case import Case
+from chipmeter.verify.compare import Emulated, UnsupportedError, compare
+from chipmeter.verify.layout import QuantisationIndex, Recording
+from chipmeter.verify.report import Row
+
+Rule = Callable[[Case], Emulated]
+
+_TE = "TransformerEngine"
+RULES: dict[tuple[str, str], Rule] = {
+    ("ml_dtypes", "ndarray.astype"): elementwise.astype,
+    ("numpy", "ndarray.astype"): elementwise.astype,
+    ("torch", "Tensor.to (CPU eager)"): elementwise.astype,
+    ("numpy", "ndarray.astype(float32)"): elementwise.widen,
+    ("torch", "Tensor.to(float32)"): elementwise.widen,
+    ("ml_dtypes", "view(dtype).astype(float32)"): elementwise.decode_codes,
+    ("torch", "view(dtype).to(float32)"): elementwise.decode_codes,
+    ("torchao", "f4_unpacked_to_f32"): elementwise.decode_codes,
+    ("torchao", "f6_e2m3_unpacked_to_f32"): elementwise.decode_codes,
+    ("torchao", "f6_e3m2_unpacked_to_f32"): elementwise.decode_codes,
+    ("gfloat", "decode_float"): elementwise.decode_codes,
+    ("gfloat", "encode_ndarray(round_ndarray())"): elementwise.gfloat,
+    ("gfloat", "round_ndarray (float32 bits of the rounded value)"): elementwise.gfloat,
+    ("CPFloat", "cpfloatf (float32 bits of the rounded value)"): elementwise.cpfloat,
+    ("microxcaling", "_quantize_elemwise (float32 bits)"): elementwise.microxcaling,
+    ("torchao", "optim.quant_utils._fp32_to_bf16_sr"): elementwise.torchao_bf16,
+    (_TE, "ptx::float_to_e8m0, the non-Blackwell branch compiled for the host"): elementwise.e8m0_up,
+    (_TE, "ptx::exp2f"): elementwise.e8m0_values,
+    (_TE, "ptx::exp2f_rcp<float>"): elementwise.e8m0_reciprocals,
+    ("bitsandbytes", "get_4bit_type"): elementwise.nf4_table,
+    ("torchao", "to_mx"): blockwise.torchao_mx,
+    ("torchao", "to_dtype(to_mx)"): blockwise.torchao_mx,
+    ("torchao-main", "to_mx"): blockwise.torchao_mx,
+    ("torchao-main", "to_dtype(to_mx)"): blockwise.torchao_mx,
+    (
+        "gfloat",
+        "quantize_block(compute_scale_amax) on float64 input, result rounded to float32 bits",
+    ): blockwise.gfloat_mx,
+    ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): blockwise.microxcaling_mx,
+    ("microxcaling", "_quantize_mx"): blockwise.microxcaling_mx,
+    ("aws-neuron-sdk", "quantize_mx_golden"): blockwise.trainium_mx,
+    ("torchao", "nvfp4_quantize"): blockwise.torchao_nvfp4,
+    ("torchao-main", "nvfp4_quantize"): blockwise.torchao_nvfp4,
+    ("torchao", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
+    ("torchao-main", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
+}
+"""Library and operation, as the index names them, and the function that emulates it."""
+
+_MISSING: dict[tuple[str, str], str] = {
+    ("ml_dtypes", "ndarray.astype of"): "casts to integers by truncation and wrapping",
+    ("torchao", "choose_qparams_affine"): "integer quantisation with torchao's scales and zero points",
+    ("torchao", "quantize_affine"): "integer quantisation with torchao's scales and zero points",
+    ("torchao", "dequantize_affine"): "integer quantisation with torchao's scales and zero points",
+    ("torchao", "NF4Tensor"): "NF4 with double-quantised scales",
+    ("torchao", "to_blocked"): "the 128x4 layout of block scales",
+    ("torchao-main", "to_blocked"): "the 128x4 layout of block scales",
+    (_TE, "NVFP4QuantizerRef"): "Transformer Engine's NVFP4 scales",
+    (_TE, "tests BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
+    (_TE, "BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
+    (_TE, "compute_scale_from_amax"): "Transformer Engine's scale from amax",
+    (_TE, "stochastic_round_fp4_e2m1"): "stochastic rounding by jitter of the value",
+    ("DeepGEMM", ""): "DeepGEMM's scales of 1x128 and 128x128 blocks",
+    ("gguf", ""): "the block formats of ggml",
+    ("nvidia-modelopt", ""): "ModelOpt's scales and tie rule",
+    ("bitsandbytes", ""): "4-bit blocks with float32 absmax",
+    ("compressed-tensors", ""): "the packing and scales of compressed-tensors",
+    ("aws-neuron-sdk", ""): "the placement of MX scales in partitions",
+}
+"""Library and the start of an operation that no rule emulates, and what that would take."""
+
+
+def quantisation_rows(recording: Recording, index: QuantisationIndex) -> Iterator[Row]:
+    """Verify one output array after another."""
+    for name, file in index.files.items():
+        for key, entry in file.arrays.items():
+            if entry.role != "input":
+                yield _row(Case(recording.archive(name), file.arrays, key))
+
+
+def _row(case: Case) -> Row:
+    entry = case.entry
+    recorded = case.recorded()
+    try:
+        rule = RULES.get((entry.library, entry.op))
+        if rule is None:
+            raise UnsupportedError(_missing(entry.library, entry.op))
+        emulated = rule(case)
+    except ValueError as error:
+        raise ValueError(f"{case.archive.path}: array {case.key!r}: {error}") from error
+    except UnsupportedError as error:
+        return Row(case.name, 0, 0, math.prod(entry.shape), f"not supported: {error}")
+    return compare(case.name, emulated, recorded)
+
+
+def _missing(library: str, op: str) -> str:
+    for (known, start), what in _MISSING.items():
+        if known == library and op.startswith(start):
+            return what
+    return f"no rule for {op!r} of {library or 'an unnamed library'!r}"

@@ -1,0 +1,29 @@
+"""Workloads: from a model's `config.json` to the list of operations that one step of it executes."""
+
+from chipmeter.workloads.architecture import Architecture
+from chipmeter.workloads.config import read_config
+from chipmeter.workloads.ops import AllReduce, Attention, Embedding, Gemm, Op, Optimizer, Pointwise
+from chipmeter.workloads.presets import preset, presets
+from chipmeter.workloads.weights import Weight
+from chipmeter.workloads.widths import Formats, bytes_per_element
+from chipmeter.workloads.workload import Phase, Workload, workload
+
+__all__ = [
+    "AllReduce",
+    "Architecture",
+    "Attention",
+    "Embedding",
+    "Formats",
+    "Gemm",
+    "Op",
+    "Optimizer",
+    "Phase",
+    "Pointwise",
+    "Weight",
+    "Workload",
+    "bytes_per_element",
+    "preset",
+    "presets",
+    "read_config",
+    "workload",
+]

@@ -1,0 +1,177 @@
+"""One step of a model as a list of operations: prefill, decode, encode or train."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from typing import Literal, SupportsIndex, get_args
+
+import msgspec
+
+from chipmeter.workloads.architecture import Architecture
+from chipmeter.workloads.layers import attention_ops, feed_forward_ops
+from chipmeter.workloads.ops import AllReduce, Attention, Embedding, Gemm, Op, Optimizer, Pointwise
+
+Phase = Literal["prefill", "decode", "encode", "train"]
+Unit = Literal["token", "sequence"]
+
+PHASES: tuple[str, ...] = get_args(Phase)
+LARGEST_BATCH = 2**20
+LARGEST_SEQUENCE = 2**26
+
+
+class Workload(msgspec.Struct, frozen=True, kw_only=True):
+    """One step of a model.
+
+    Attributes
+    ----------
+    model : Architecture
+    phase : {"prefill", "decode", "encode", "train"}
+    batch, seq, context : int
+        Sequences, new tokens of each, and tokens of each that were in the cache before the step.
+    unit : {"token", "sequence"}
+        What `units` counts: prompt tokens in prefill, generated tokens in decode, trained tokens in training,
+        sequences for an encoder.
+    units : int
+        Units of work that one step completes.
+    ops : tuple of Op
+        In order of execution.
+    """
+
+    model: Architecture
+    phase: Phase
+    batch: int
+    seq: int
+    context: int
+    unit: Unit
+    units: int
+    ops: tuple[Op, ...]
+
+    @property
+    def tokens(self) -> int:
+        """New tokens of the step."""
+        return self.batch * self.seq
+
+    @property
+    def flops(self) -> float:
+        """Floating-point operations of the step, on matrix and vector units."""
+        return sum(op.flops for op in self.ops)
+
+    @property
+    def matrix_flops(self) -> float:
+        """Floating-point operations of GEMMs and attention."""
+        return sum(op.flops for op in self.ops if isinstance(op, Gemm | Attention))
+
+    @property
+    def kv_elements(self) -> int:
+        """Elements of the key-value cache at the end of the step."""
+        return 0 if self.phase == "train" else self.batch * self.model.kv_elements(self.context + self.seq)
+
+
+def workload(
+    model: Architecture, phase: str | None = None, *, batch: int = 1, seq: int | None = None, context: int | None = None
+) -> Workload:
+    """List the operations of one step of a model.
+
+    Parameters
+    ----------
+    model : Architecture
+    phase : {"prefill", "decode", "encode", "train"}, optional
+        What the step does; by default "encode" for an encoder and "decode" for a decoder.
+    batch : int
+        Sequences in the step.
+    seq : int, optional
+        New tokens of each sequence: 1 in decode, else by default 2048 for a decoder and 256 for an encoder, or what
+        the position table holds.
+    context : int, optional
+        Tokens of each sequence that are in the cache already: by default 2048 or what the position table leaves in
+        decode, else 0.
+
+    Raises
+    ------
+    ValueError
+        If the phase does not suit the model or a size is out of range.
+
+    Notes
+    -----
+    Logits are computed for the last token of each sequence in prefill and decode, for every token in training. A
+    training step is forward, backward (twice the forward's GEMMs, 2.5 times its attention) and one AdamW step,
+    without recomputation.
+
+    Examples
+    --------
+    >>> from chipmeter.workloads import preset
+    >>> step = workload(preset("llama-3.1-8b"), "decode", batch=8, context=1024)
+    >>> step.units, step.unit, len(step.ops)
+    (8, 'token', 12)
+    """
+    if phase is None:
+        phase = "encode" if model.kind == "encoder" else "decode"
+    if phase not in PHASES:
+        raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
+    accepted = ("encode", "train") if model.kind == "encoder" else ("prefill", "decode", "train")
+    if phase not in accepted:
+        raise ValueError(
+            f"phase {phase!r} does not apply to {model.name}, which is of kind {model.kind}; "
+            f"accepted: {', '.join(accepted)}"
+        )
+    if seq is None:
+        usual = 2048 if model.kind == "decoder" else 256
+        seq = 1 if phase == "decode" else min(usual, model.positions or usual)
+    if context is None:
+        context = min(2048, (model.positions or 2049) - 1) if phase == "decode" else 0
+    batch = _in_range("batch", batch, 1, LARGEST_BATCH)
+    seq = _in_range("seq", seq, 1, 1 if phase == "decode" else LARGEST_SEQUENCE)
+    context = _in_range("context", context, 0, LARGEST_SEQUENCE if phase in ("prefill", "decode") else 0)
+    if model.positions and context + seq > model.positions:
+        raise ValueError(f"{model.name} has {model.positions} positions; context + seq = {context + seq}")
+
+    ops = tuple(_forward(model, phase, batch, seq, context))
+    if phase == "train":
+        ops = (*(_with_backward(op) for op in ops), Optimizer(parameters=model.parameters))
+    unit: Unit = "sequence" if model.kind == "encoder" else "token"
+    return Workload(
+        model=model,
+        phase=phase,  # type: ignore[arg-type]  # checked against PHASES above
+        batch=batch,
+        seq=seq,
+        context=context,
+        unit=unit,
+        units=batch if unit == "sequence" else batch * seq,
+        ops=ops,
+    )
+
+
+def _in_range(name: str, value: SupportsIndex, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    number = operator.index(value)
+    if not least <= number <= most:
+        raise ValueError(f"{name} must lie from {least} to {most}, got {number}")
+    return number
+
+
+def _forward(model: Architecture, phase: str, batch: int, seq: int, context: int) -> Iterator[Op]:
+    tokens = batch * seq
+    tables = 1 + bool(model.positions) + bool(model.token_types)
+    yield Embedding(tokens=tokens, width=model.hidden, tables=tables)
+    # The residual is added in the pass that normalises it: two streams in, two out.
+    norms = model.layers * model.norms_per_layer + 1
+    yield Pointwise(tokens=tokens, width=model.hidden, name="norm and residual", reads=2, writes=2, count=norms)
+    yield from attention_ops(model, batch, seq, context + seq, absorb=phase == "decode")
+    yield from feed_forward_ops(model, tokens)
+    rows = tokens if phase == "train" else batch
+    if model.kind == "decoder":
+        head = model.weight("head") or model.weight("embed")
+        weights = () if head is None else (head,)
+        yield Gemm(rows, model.vocab, model.hidden, name="logits", weights=weights, split="column")
+    pooler = model.weight("pooler")
+    if pooler is not None:
+        yield Gemm(batch, pooler.n, pooler.k, name="pooler", weights=(pooler,))
+
+
+def _with_backward(op: Op) -> Op:
+    if isinstance(op, Optimizer):
+        return op
+    passes = 3.5 if isinstance(op, Attention) else 2 if isinstance(op, AllReduce) else 3
+    return msgspec.structs.replace(op, passes=passes)

@@ -1,0 +1,98 @@
+"""Every matrix unit of the catalogue gives the bits of its reference dot product, on every tier."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+import chipmeter as cm
+from chipmeter.matmul import Chain, IntegerDot, Unit, units
+
+Array = np.ndarray[Any, Any]
+
+
+def distinct_units() -> list[Unit]:
+    """One unit per arithmetic: architectures that share it are compared by `test_shared_arithmetic_is_one_record`."""
+    found: dict[tuple[Any, ...], Unit] = {}
+    for u in units().values():
+        found.setdefault((u.a, u.b, u.c, u.d, u.k, u.model, u.scale, u.scale_block), u)
+    return list(found.values())
+
+
+UNITS = distinct_units()
+
+
+def depth_of(unit: Unit) -> int:
+    """A ragged K of more than two steps, and of more than one tile where there are tiles."""
+    tile = unit.model.tile if isinstance(unit.model, Chain) else 0
+    return tile + 9 if tile else max(2 * unit.k + 3, 11)
+
+
+def bits(x: Array) -> Array:
+    return np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}")
+
+
+def on_every_tier(unit: Unit, a: Array, b: Array, c: Array | None, scales: dict[str, Array], want: dict[tuple[int, int], int]) -> None:
+    first: Array | None = None
+    before = cm.tier()
+    try:
+        for tier in cm.tiers():
+            cm.use_tier(tier)
+            got = bits(cm.matmul(a, b, c, unit=unit, **scales))
+            first = got if first is None else first
+            np.testing.assert_array_equal(got, first, err_msg=f"{unit.name}: {tier} differs from {cm.tiers()[0]}")
+            for (i, j), code in want.items():
+                assert got[i, j] == code, (
+                    f"{unit.name} on {tier}, element {(i, j)}: {got[i, j]:#x}, the reference {code:#x}; "
+                    f"a = {bits(a)[i].tolist()}, b = {bits(b)[:, j].tolist()}, c = {None if c is None else hex(bits(c)[i, j])}, "
+                    f"scales {[s.tolist() for s in (scales['scale_a'][i], scales['scale_b'][:, j])] if scales else None}"
+                )
+    finally:
+        cm.use_tier(before)
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
+def test_unit(
+    unit: Unit, draw: Callable[..., tuple[Array, Array, Array, dict[str, Array]]], expected: Callable[..., dict[tuple[int, int], int]]
+) -> None:
+    tiled = isinstance(unit.model, Chain) and unit.model.tile > 0
+    m, n = (8, 17) if not tiled else (8, 9)
+    a, b, c, scales = draw(unit, m, n, depth_of(unit))
+    rng = np.random.default_rng(len(unit.name))
+    cells = [(int(i), int(j)) for i, j in rng.permutation([(i, j) for i in range(m) for j in range(n)])]
+    count = 5 if tiled else 30
+    for addend, at in ((c, cells[:count]), (None, cells[count : count + count // 3 + 1])):
+        on_every_tier(unit, a, b, addend, scales, expected(unit, a, b, addend, **scales, at=at))
+
+
+@pytest.mark.parametrize("name", [n for n, u in units().items() if isinstance(u.model, Chain) and u.model.policy])
+@pytest.mark.parametrize("order", ["sequential", "pairwise", "f64"])
+def test_orders_of_a_policy(
+    name: str, order: str, draw: Callable[..., tuple[Array, Array, Array, dict[str, Array]]],
+    expected: Callable[..., dict[tuple[int, int], int]],
+) -> None:  # fmt: skip
+    unit = units()[name].with_order(order)
+    a, b, c, scales = draw(unit, 8, 2, 27 + len(name) % 5)
+    for addend in (c, None):
+        want = expected(unit, a, b, addend, **scales, at=[(i, i % 2) for i in range(8)])
+        on_every_tier(unit, a, b, addend, scales, want)
+        direct = cm.matmul(a, b, addend, unit=name, order=order, **scales)
+        np.testing.assert_array_equal(bits(direct), bits(cm.matmul(a, b, addend, unit=unit, **scales)))
+
+
+def test_shared_arithmetic_is_one_record() -> None:
+    # what runs depends on these fields alone, so a unit that shares them with a tested one is tested
+    assert len(UNITS) > 100
+    assert {u.model for u in UNITS} == {u.model for u in units().values()}
+
+
+def test_names_say_the_types() -> None:
+    for name, u in units().items():
+        assert name == u.name
+        arch, _, instruction = name.partition("/")
+        assert arch
+        assert instruction.split(".")[1:] == [u.a, u.b, u.c, u.d]
+        assert isinstance(u.model, IntegerDot) == (u.d == "s32")
