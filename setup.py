@@ -20,8 +20,18 @@ KERNELS = [p for p in KERNELS if not p.endswith(".inc.c")]
 
 # Two roundings must never become one (contraction), and no flag of the caller may relax IEEE arithmetic: the last
 # flag wins, so these stand after CFLAGS, at compile and at link (gcc links crtfastmath.o when it sees -ffast-math).
-STRICT = ["-std=gnu11", "-O3", "-ffp-contract=off", "-fno-fast-math", "-fno-trapping-math", "-fno-math-errno",
-          "-fvisibility=hidden", "-Wall", "-Wextra", "-Wno-psabi"]
+STRICT = [
+    "-std=gnu11",
+    "-O3",
+    "-ffp-contract=off",
+    "-fno-fast-math",
+    "-fno-trapping-math",
+    "-fno-math-errno",
+    "-fvisibility=hidden",
+    "-Wall",
+    "-Wextra",
+    "-Wno-psabi",
+]
 if os.environ.get("CHIPMETER_WERROR") == "1":
     STRICT.append("-Werror")
 
@@ -87,7 +97,13 @@ extension = Extension(
     include_dirs=[str(CSRC)],
     depends=[*KERNELS, *HEADERS],
     define_macros=[*TIERS_DEFINED, *([("Py_LIMITED_API", "0x030B0000")] if ABI3 else [])],
-    extra_compile_args=[*STRICT, "-Wno-unused-function", "-Wno-unused-parameter", "-Wno-cast-function-type", "-Wno-sign-compare"],
+    extra_compile_args=[
+        *STRICT,
+        "-Wno-unused-function",
+        "-Wno-unused-parameter",
+        "-Wno-cast-function-type",
+        "-Wno-sign-compare",
+    ],
     extra_link_args=["-fno-fast-math"] + (["-Wl,--strip-debug"] if sys.platform.startswith("linux") else []),
     libraries=[] if sys.platform == "win32" else ["m"],
     py_limited_api=ABI3,

@@ -37,7 +37,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     chosen = seed if seed is not None else "derandomized" if profile == "ci" else "random"
     return [
         f"chipmeter {cm.__version__}: tier {cm.tier()} of {', '.join(cm.tiers())}; {_kernels.compiler()}; {cpu_name()}",
-        f"python {platform.python_version()}, numpy {np.__version__}, ml_dtypes {ml_dtypes.__version__}; "
+        f"python {platform.python_version()}, numpy {np.__version__}, ml_dtypes {ml_dtypes.__version__}",
         f"CHIPMETER_TEST_SEED={SEED}, hypothesis {profile}, seed {chosen}",
     ]
 

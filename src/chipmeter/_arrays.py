@@ -50,7 +50,9 @@ def check_size(shape: tuple[int, ...], itemsize: int, what: str) -> None:
         raise ValueError(f"{what} of shape {shape} is too large for this machine's address space")
 
 
-def output_array(out: AnyArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: AnyArray | None) -> AnyArray:
+def output_array(
+    out: AnyArray | None, shape: tuple[int, ...], dtype: np.dtype[Any], *inputs: AnyArray | None
+) -> AnyArray:
     """Allocate the output, or check the caller's: right dtype and shape, C-contiguous, writable, no overlap with inputs."""
     if out is None:
         check_size(shape, dtype.itemsize, "the result")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 _pool: ThreadPoolExecutor | None = None
 _workers = 0
@@ -55,7 +56,7 @@ def split(work: Callable[[int, int], None], n: int, threads: int, grain: int) ->
     if _pool is None or _workers < pieces:
         _pool, _workers = ThreadPoolExecutor(pieces, thread_name_prefix="chipmeter"), pieces
     edges = [n * i // pieces for i in range(pieces + 1)]
-    futures = [_pool.submit(work, begin, end) for begin, end in zip(edges[1:-1], edges[2:], strict=True)]
+    futures = [_pool.submit(work, begin, end) for begin, end in pairwise(edges[1:])]
     try:
         work(edges[0], edges[1])
     finally:

@@ -14,7 +14,7 @@ GRADES: tuple[Grade, ...] = ("hardware", "documented", "inferred", "assumed")
 
 
 def weakest(*grades: Grade) -> Grade:
-    """The least sure of some grades: a result is no surer than its weakest input.
+    """Return the least sure of some grades: a result is no surer than its weakest input.
 
     >>> weakest("hardware", "inferred", "documented")
     'inferred'

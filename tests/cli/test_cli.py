@@ -81,7 +81,9 @@ def test_bad_input_is_one_line_and_status_2(arguments: tuple[str, ...], message:
     assert not result.stdout
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"model_type": "mamba"}', '{"model_type": "llama", "hidden_size": -1}', "\x00"])
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{", '{"model_type": "mamba"}', '{"model_type": "llama", "hidden_size": -1}', "\x00"]
+)
 def test_a_bad_config_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(text)

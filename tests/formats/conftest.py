@@ -87,7 +87,9 @@ def telling_numbers() -> Callable[[FloatFormat, type], np.ndarray[Any, Any]]:
     @cache
     def numbers(fmt: FloatFormat, dtype: type) -> np.ndarray[Any, Any]:
         top = fmt.max_code
-        few = range(top + 1) if top < 256 else sorted({*range(20), *range(top - 20, top + 1), *range(0, top, top // 60)})
+        few = (
+            range(top + 1) if top < 256 else sorted({*range(20), *range(top - 20, top + 1), *range(0, top, top // 60)})
+        )
         values = np.array([float(fmt.value(c)) for c in few] + [2 * float(fmt.value(top)), 4 * float(fmt.value(top))])
         middles = np.concatenate([(values[1:] + values[:-1]) / 2, values[:2] / 2, values[:2] / 4])
         with np.errstate(over="ignore", under="ignore"):

@@ -53,7 +53,11 @@ def on_every_path(x: Array, fmt: FloatFormat, want: Array, **policy: Any) -> Non
 @each_format
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_values_ties_and_their_neighbours(
-    fmt: FloatFormat, dtype: type, expected_codes: Callable[..., Array], telling_numbers: Callable[..., Array], nans: Callable[..., Array]
+    fmt: FloatFormat,
+    dtype: type,
+    expected_codes: Callable[..., Array],
+    telling_numbers: Callable[..., Array],
+    nans: Callable[..., Array],
 ) -> None:
     x = telling_numbers(fmt, dtype)
     for rounding in roundings_of(fmt):
@@ -70,7 +74,9 @@ def test_values_ties_and_their_neighbours(
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @settings(max_examples=40)
 @given(data=st.data())
-def test_random_bit_patterns(fmt: FloatFormat, dtype: type, data: st.DataObject, expected_codes: Callable[..., Array]) -> None:
+def test_random_bit_patterns(
+    fmt: FloatFormat, dtype: type, data: st.DataObject, expected_codes: Callable[..., Array]
+) -> None:
     word = np.uint32 if dtype is np.float32 else np.uint64
     patterns = st.lists(st.integers(0, int(np.iinfo(word).max)), min_size=1, max_size=40)
     x = np.array(data.draw(patterns), word).view(dtype)
@@ -113,7 +119,9 @@ def test_e8m0_refuses_roundings_without_a_meaning_there() -> None:
 
 
 @each_format
-def test_nan_takes_the_code_given(fmt: FloatFormat, expected_codes: Callable[..., Array], nans: Callable[..., Array]) -> None:
+def test_nan_takes_the_code_given(
+    fmt: FloatFormat, expected_codes: Callable[..., Array], nans: Callable[..., Array]
+) -> None:
     given_code = 5
     x = np.concatenate([nans(np.float32), np.float32([1, 0.5, 2])])
     want = expected_codes(x, fmt)

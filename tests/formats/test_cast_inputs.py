@@ -22,7 +22,9 @@ def raw(x: Array) -> Array:
 
 def one_by_one(x: Array, name: str, **policy: Any) -> Array:
     """Cast each element alone."""
-    return np.array([raw(cm.cast(x[i : i + 1], name, **policy))[0] for i in range(x.size)], raw(cm.cast(x[:0], name)).dtype)
+    return np.array(
+        [raw(cm.cast(x[i : i + 1], name, **policy))[0] for i in range(x.size)], raw(cm.cast(x[:0], name)).dtype
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -44,11 +46,21 @@ def test_every_size_at_every_alignment(name: str, dtype: type, tier: str) -> Non
 def test_layout_does_not_matter(name: str, tier: str) -> None:
     x = np.float32(np.random.default_rng(5).standard_normal((24, 10, 14)))
     whole = raw(cm.cast(x, name))
-    for view in (np.s_[::2], np.s_[:, ::-1], np.s_[..., 3:11:2], np.s_[::-1, ::3, ::-2], np.s_[3, 4, 5], np.s_[:, :0], np.s_[7]):
+    for view in (
+        np.s_[::2],
+        np.s_[:, ::-1],
+        np.s_[..., 3:11:2],
+        np.s_[::-1, ::3, ::-2],
+        np.s_[3, 4, 5],
+        np.s_[:, :0],
+        np.s_[7],
+    ):
         np.testing.assert_array_equal(raw(cm.cast(x[view], name)), whole[view])
     np.testing.assert_array_equal(raw(cm.cast(x.T, name)), whole.T)
     np.testing.assert_array_equal(raw(cm.cast(np.asfortranarray(x), name)), whole)
-    np.testing.assert_array_equal(raw(cm.cast(np.broadcast_to(x[0], (3, 10, 14)), name)), np.broadcast_to(whole[0], (3, 10, 14)))
+    np.testing.assert_array_equal(
+        raw(cm.cast(np.broadcast_to(x[0], (3, 10, 14)), name)), np.broadcast_to(whole[0], (3, 10, 14))
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -70,9 +82,17 @@ def test_python_numbers_and_lists_are_float64() -> None:
 
 
 def test_narrow_types_widen_exactly() -> None:
-    for source in (np.float16, ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2, ml_dtypes.float4_e2m1fn):
+    for source in (
+        np.float16,
+        ml_dtypes.bfloat16,
+        ml_dtypes.float8_e4m3fn,
+        ml_dtypes.float8_e5m2,
+        ml_dtypes.float4_e2m1fn,
+    ):
         x = np.arange(16, dtype=np.uint8).astype(np.float32).astype(source)
-        np.testing.assert_array_equal(raw(cm.cast(x, "e3m2", rounding="up")), raw(cm.cast(x.astype(np.float64), "e3m2", rounding="up")))
+        np.testing.assert_array_equal(
+            raw(cm.cast(x, "e3m2", rounding="up")), raw(cm.cast(x.astype(np.float64), "e3m2", rounding="up"))
+        )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -121,7 +141,10 @@ def test_unusable_outputs_are_refused() -> None:
         cm.cast(shared, "tf32", rounding="stochastic", bits=words, out=words.view(np.float32))
 
 
-@pytest.mark.parametrize("x", [np.arange(3), np.array([True]), np.array(["1"]), np.array([1j]), np.array([None]), "1", None, np.longdouble([1])])
+@pytest.mark.parametrize(
+    "x",
+    [np.arange(3), np.array([True]), np.array(["1"]), np.array([1j]), np.array([None]), "1", None, np.longdouble([1])],
+)
 def test_other_types_are_refused(x: Any) -> None:
     with pytest.raises(TypeError, match="x must be an array of float32 or float64"):
         cm.cast(x, "e4m3fn")

@@ -13,7 +13,9 @@ from chipmeter.formats import FORMATS, FloatFormat, code_dtype
 
 Array = np.ndarray[Any, Any]
 FORMATS_OF_ML_DTYPES = [
-    n for n, f in FORMATS.items() if isinstance(f, FloatFormat) and n.startswith(("bf", "float8", "float6", "float4")) and f.dtype != "uint8"
+    n
+    for n, f in FORMATS.items()
+    if isinstance(f, FloatFormat) and n.startswith(("bf", "float8", "float6", "float4")) and f.dtype != "uint8"
 ]
 LOWER_HALVES = (0x0000, 0x0001, 0x7FFF, 0x8000, 0x8001, 0xFFFF)
 

@@ -45,7 +45,12 @@ def layout_of(fmt: FloatFormat) -> Layout:
 
 
 @settings(max_examples=150)
-@given(fmt=formats(), rounding=st.sampled_from(ROUNDINGS), overflow=st.sampled_from(["ofp8", "saturate"]), seed=st.integers(0, 2**32))
+@given(
+    fmt=formats(),
+    rounding=st.sampled_from(ROUNDINGS),
+    overflow=st.sampled_from(["ofp8", "saturate"]),
+    seed=st.integers(0, 2**32),
+)
 def test_cast(fmt: FloatFormat, rounding: str, overflow: str, seed: int, expected_codes: Callable[..., Array]) -> None:
     assume(not fmt.powers_only)
     rng = np.random.default_rng(seed)
@@ -69,7 +74,11 @@ def test_cast(fmt: FloatFormat, rounding: str, overflow: str, seed: int, expecte
 def test_decode(fmt: FloatFormat) -> None:
     layout, words = layout_of(fmt), np.uint8 if fmt.bits <= 8 else np.uint16 if fmt.bits <= 16 else np.uint32
     count = 1 << fmt.bits
-    codes = np.unique(np.concatenate([np.arange(min(count, 40)), np.arange(count // 2 - 3, count // 2 + 9), np.arange(count - 20, count)]))
+    codes = np.unique(
+        np.concatenate(
+            [np.arange(min(count, 40)), np.arange(count // 2 - 3, count // 2 + 9), np.arange(count - 20, count)]
+        )
+    )
     codes = codes[(codes >= 0) & (codes < count)].astype(words)
     for code, number in zip(codes.tolist(), cm.decode(codes, fmt).tolist(), strict=True):
         value = meaning(code, layout)
@@ -93,7 +102,9 @@ def test_properties_of_a_record(fmt: FloatFormat) -> None:
     assert code_dtype(fmt).itemsize * 8 >= fmt.bits
 
 
-@pytest.mark.parametrize(("bits", "mantissa_bits", "padding"), [(8, 2, 1), (8, 1, 3), (16, 7, 2), (16, 3, 5), (32, 7, 16)])
+@pytest.mark.parametrize(
+    ("bits", "mantissa_bits", "padding"), [(8, 2, 1), (8, 1, 3), (16, 7, 2), (16, 3, 5), (32, 7, 16)]
+)
 def test_padding_lies_below_the_fraction(bits: int, mantissa_bits: int, padding: int, tier: str) -> None:
     exponent_bits = bits - 1 - mantissa_bits - padding
     bias = 2 ** (exponent_bits - 1) - 1

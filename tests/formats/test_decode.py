@@ -140,7 +140,12 @@ def test_out_is_filled_and_returned() -> None:
     [
         (np.zeros(3, np.uint8), None, TypeError, "cannot tell the format of raw uint8 codes: pass format="),
         (np.zeros(3, np.float32), None, TypeError, "cannot tell the format of raw float32 codes"),
-        (np.zeros(3, np.uint16), "e4m3fn", TypeError, "codes of float8_e4m3fn have dtype float8_e4m3fn or uint8, got uint16"),
+        (
+            np.zeros(3, np.uint16),
+            "e4m3fn",
+            TypeError,
+            "codes of float8_e4m3fn have dtype float8_e4m3fn or uint8, got uint16",
+        ),
         (np.zeros(3, np.uint8), "bf16", TypeError, "codes of bfloat16 have dtype bfloat16 or uint16, got uint8"),
         (np.zeros(3, ml_dtypes.float8_e5m2), "e4m3fn", TypeError, "got float8_e5m2"),
         (np.zeros(3, np.uint8), "e4m3f", ValueError, "unknown format 'e4m3f'; did you mean 'e4m3fn'"),

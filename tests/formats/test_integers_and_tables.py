@@ -19,7 +19,24 @@ from chipmeter.reference.tables import IntegerLayout, encode_integer, encode_tab
 Array = np.ndarray[Any, Any]
 INTEGERS = [n for n, f in FORMATS.items() if isinstance(f, IntegerFormat)]
 ROUNDINGS = ["nearest-even", "nearest-away", "toward-zero", "up", "down", "odd"]
-SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, -np.nan, 1e-45, -1e-45, 1e30, -1e30, 2**31, -(2**31), 2**63, 1e6, -1e6, 999999.5]
+SPECIAL = [
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    -np.nan,
+    1e-45,
+    -1e-45,
+    1e30,
+    -1e30,
+    2**31,
+    -(2**31),
+    2**63,
+    1e6,
+    -1e6,
+    999999.5,
+]
 
 
 def values_of(x: Array) -> list[Any]:
@@ -33,7 +50,14 @@ def test_quarters_and_their_neighbours(name: str, dtype: type, rounding: str) ->
     fmt = FORMATS[name]
     assert isinstance(fmt, IntegerFormat)
     quarters = np.arange(-4 * 260, 4 * 260 + 1, dtype=dtype) / 4
-    x = np.concatenate([quarters, np.nextafter(quarters, dtype(np.inf)), np.nextafter(quarters, dtype(-np.inf)), np.array(SPECIAL, dtype)])
+    x = np.concatenate(
+        [
+            quarters,
+            np.nextafter(quarters, dtype(np.inf)),
+            np.nextafter(quarters, dtype(-np.inf)),
+            np.array(SPECIAL, dtype),
+        ]
+    )
     layout = IntegerLayout(fmt.bits, fmt.signed)
     want = [encode_integer(v, layout, rounding) for v in values_of(x)]
     got = cm.cast(x, name, rounding=rounding)
@@ -47,7 +71,9 @@ def test_quarters_and_their_neighbours(name: str, dtype: type, rounding: str) ->
 def test_any_float32(numbers: list[float], name: str, rounding: str) -> None:
     x, fmt = np.array(numbers, np.float32), FORMATS[name]
     want = [encode_integer(v, IntegerLayout(fmt.bits, fmt.signed), rounding) for v in values_of(x)]
-    np.testing.assert_array_equal(cm.cast(x, name, rounding=rounding).view(np.uint8) & ((1 << fmt.bits) - 1), np.uint8(want))
+    np.testing.assert_array_equal(
+        cm.cast(x, name, rounding=rounding).view(np.uint8) & ((1 << fmt.bits) - 1), np.uint8(want)
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -55,7 +81,14 @@ def test_nf4_midpoints_and_their_neighbours(dtype: type) -> None:
     table = np.array(FORMATS["nf4"].values)
     middles = ((table[1:] + table[:-1]) / 2).astype(np.float32).astype(dtype)
     exact = np.concatenate([table.astype(dtype), middles])
-    x = np.concatenate([exact, np.nextafter(exact, dtype(9)), np.nextafter(exact, dtype(-9)), np.array([np.inf, -np.inf, 0, -0.0, 2, -2], dtype)])
+    x = np.concatenate(
+        [
+            exact,
+            np.nextafter(exact, dtype(9)),
+            np.nextafter(exact, dtype(-9)),
+            np.array([np.inf, -np.inf, 0, -0.0, 2, -2], dtype),
+        ]
+    )
     np.testing.assert_array_equal(cm.cast(x, "nf4"), np.uint8([encode_table(v) for v in values_of(x)]))
 
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 import chipmeter as cm
 from chipmeter import _kernels
 from chipmeter.formats import FORMATS, FloatFormat
-from chipmeter.reference.tables import INTEGERS, encode_integer
-from chipmeter.reference.numbers import decode as meaning
 from chipmeter.reference.layouts import F32, F64
+from chipmeter.reference.numbers import decode as meaning
+from chipmeter.reference.tables import INTEGERS, encode_integer
 
 Array = np.ndarray[Any, Any]
 STOCHASTIC = [n for n, f in FORMATS.items() if isinstance(f, FloatFormat) and not f.powers_only]
@@ -58,7 +58,9 @@ def test_words_are_those_of_their_index(seed: int, offset: int, tier: str) -> No
 
 
 @settings(max_examples=30)
-@given(seed=st.integers(0, 2**32), random_bits=st.integers(1, 32), overflow=st.sampled_from(["ofp8", "saturate", "torch"]))
+@given(
+    seed=st.integers(0, 2**32), random_bits=st.integers(1, 32), overflow=st.sampled_from(["ofp8", "saturate", "torch"])
+)
 @pytest.mark.parametrize("name", STOCHASTIC)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_given_words(
@@ -90,7 +92,9 @@ def test_values_and_nans_do_not_move(
     values = np.array([float(fmt.value(c)) for c in range(min(fmt.max_code + 1, 2000))], np.float32)
     for x in (values, nans(np.float32), nans(np.float64), np.float32([np.inf, -np.inf])):
         nearest = cm.cast(x, name)
-        np.testing.assert_array_equal(codes_of(x, name, seed=3), nearest.view(f"u{nearest.dtype.itemsize}").astype(np.uint64))
+        np.testing.assert_array_equal(
+            codes_of(x, name, seed=3), nearest.view(f"u{nearest.dtype.itemsize}").astype(np.uint64)
+        )
 
 
 @pytest.mark.parametrize("name", ["e4m3fn", "bf16", "tf32", "int8", "int4"])
@@ -102,7 +106,9 @@ def test_neither_split_nor_threads_nor_offset_matter(name: str, tier: str) -> No
     for k in (1, 2, 3, 4, 63, 1024, 150_001):
         np.testing.assert_array_equal(cm.cast(x[k:], name, rounding="stochastic", seed=77, offset=k), whole[k:])
     folded = cm.cast(x[:300_000].reshape(100, 3000).T, name, rounding="stochastic", seed=77)
-    np.testing.assert_array_equal(folded, cm.cast(x[:300_000].reshape(100, 3000).T.copy(), name, rounding="stochastic", seed=77))
+    np.testing.assert_array_equal(
+        folded, cm.cast(x[:300_000].reshape(100, 3000).T.copy(), name, rounding="stochastic", seed=77)
+    )
     assert (cm.cast(x, name, rounding="stochastic", seed=78) != whole).any()
 
 
@@ -144,9 +150,17 @@ def test_integers_with_given_words(name: str, dtype: type, rng: np.random.Genera
     x[:8] = [0, -0.0, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 0.5]
     words = rng.integers(0, 2**32, 500, dtype=np.uint32)
     for n in (1, 7, 32):
-        got = cm.cast(x, name.replace("s", "int").replace("u", "uint"), rounding="stochastic", bits=words, random_bits=n)
+        got = cm.cast(
+            x, name.replace("s", "int").replace("u", "uint"), rounding="stochastic", bits=words, random_bits=n
+        )
         want = [
-            encode_integer(meaning(b, F32 if dtype is np.float32 else F64), layout, "stochastic", random=w & (1 << n) - 1, random_bits=n)
+            encode_integer(
+                meaning(b, F32 if dtype is np.float32 else F64),
+                layout,
+                "stochastic",
+                random=w & (1 << n) - 1,
+                random_bits=n,
+            )
             for b, w in zip(x.view(f"u{x.itemsize}").tolist(), words.tolist(), strict=True)
         ]
         np.testing.assert_array_equal(got.view(np.uint8) & ((1 << layout.bits) - 1), np.uint8(want))
@@ -162,7 +176,10 @@ def test_integers_with_given_words(name: str, dtype: type, rng: np.random.Genera
         ({"offset": -1}, "offset must be an integer"),
         ({"random_bits": 0}, "random_bits must be at least 1"),
         ({"random_bits": 33}, r"random_bits must be an integer in 0\.\.32, got 33"),
-        ({"bits": np.zeros(2, np.uint32)}, r"bits must be unsigned 32-bit words of x's shape \(3,\), got uint32 of shape \(2,\)"),
+        (
+            {"bits": np.zeros(2, np.uint32)},
+            r"bits must be unsigned 32-bit words of x's shape \(3,\), got uint32 of shape \(2,\)",
+        ),
         ({"bits": np.zeros(3, np.float32)}, "bits must be unsigned 32-bit words"),
         ({"bits": np.array([-1, 0, 0])}, "bits must be unsigned 32-bit words"),
         ({"bits": np.array([2**32, 0, 0])}, "bits must be unsigned 32-bit words"),

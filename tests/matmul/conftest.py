@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chipmeter.matmul import Chain, FusedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul import Chain, IntegerDot, PairedHalves, Unit
 from chipmeter.matmul.operands import operand_dtype
 from chipmeter.reference import matmul as models
 from chipmeter.reference.ieee import add, convert, multiply
@@ -34,7 +34,9 @@ def padded(codes: list[int], size: int, filler: int = 0) -> list[int]:
 def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None) -> int:
     """Tiles from zero added to the accumulator, or one chain that starts at it."""
     kinds = (unit.a, unit.b, unit.d) if unit.scale is None else ("f32", "f32", unit.d)
-    dot = {"sequential": models.sequential_dot, "pairwise": models.pairwise_dot, "f64": models.wide_sequential_dot}[model.order]
+    dot = {"sequential": models.sequential_dot, "pairwise": models.pairwise_dot, "f64": models.wide_sequential_dot}[
+        model.order
+    ]
     if model.tile == 0:
         return canonical(dot(a, b, c or 0, *kinds), unit.d)
     total = c
@@ -50,7 +52,10 @@ def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None) -
 def dequantized(codes: list[int], kind: str, scales: list[int], block: int) -> list[int]:
     """float32 codes of element times block scale, one rounding."""
     layout = LAYOUTS[kind]
-    return [multiply(convert(x, layout, F32), convert(scales[k // block], LAYOUTS["ue8m0"], F32), F32) for k, x in enumerate(codes)]
+    return [
+        multiply(convert(x, layout, F32), convert(scales[k // block], LAYOUTS["ue8m0"], F32), F32)
+        for k, x in enumerate(codes)
+    ]
 
 
 def one_output(unit: Unit, a: list[int], b: list[int], c: int | None, sa: list[int], sb: list[int]) -> int:
@@ -137,7 +142,9 @@ def draw_codes(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> A
             exponent = np.minimum(exponent, np.uint64(ones - special))
         if mode in ("few", "cancel", "sparse"):
             spread = min(3, ones - special)
-            exponent = np.uint64(max(layout.bias, 1) - spread // 2 if layout.bias < ones else 1) + rng.integers(0, spread + 1, shape[1], dtype=np.uint64)
+            exponent = np.uint64(max(layout.bias, 1) - spread // 2 if layout.bias < ones else 1) + rng.integers(
+                0, spread + 1, shape[1], dtype=np.uint64
+            )
             exponent = np.minimum(exponent, np.uint64(ones - special))
         if mode == "tiny":
             exponent = rng.integers(0, 2, shape[1], dtype=np.uint64)
@@ -168,7 +175,15 @@ def draw_accumulator(kind: str, shape: tuple[int, int], rng: np.random.Generator
     c = rng.integers(0, 1 << layout.bits, shape, dtype=np.uint64)
     plain = codes_of(rng.standard_normal(shape).astype(dtype)).astype(np.uint64)
     c = np.where(rng.random(shape) < 0.6, plain, c)
-    special = [0, 1 << layout.bits - 1, 1, layout.largest, layout.largest + 1, layout.largest + 2, (1 << layout.bits - 1) + 1]
+    special = [
+        0,
+        1 << layout.bits - 1,
+        1,
+        layout.largest,
+        layout.largest + 1,
+        layout.largest + 2,
+        (1 << layout.bits - 1) + 1,
+    ]
     c = np.where(rng.random(shape) < 0.15, rng.choice(np.array(special, np.uint64), shape), c)
     return c.astype(word).view(dtype)
 

@@ -31,7 +31,9 @@ def bits(x: Array) -> Array:
 def ties_for_the_exponent(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
     """Numbers of two neighbouring binades: the largest exponent is shared by many products, so a false one shows."""
     signs = rng.choice([-1.0, 1.0], shape)
-    return cm.cast(signs * np.ldexp(1 + rng.integers(0, 8, shape) / 8, rng.integers(-1, 1, shape)), operand_format(kind))
+    return cm.cast(
+        signs * np.ldexp(1 + rng.integers(0, 8, shape) / 8, rng.integers(-1, 1, shape)), operand_format(kind)
+    )
 
 
 def operand_format(kind: str) -> str:
@@ -71,15 +73,15 @@ def test_rows_and_columns_are_islands(name: str, tier: str) -> None:
         others = np.ones((M, N), bool)
         kind = where % 4
         if kind in (0, 3):
-            codes = np.array(extremes(unit.a)).astype(bits(a).dtype)
+            codes = np.array(extremes(unit.a), bits(a).dtype)
             bad_a.view(codes.dtype)[i] = rng.choice(codes, K)
             others[i] = False
         if kind in (1, 3):
-            codes = np.array(extremes(unit.b)).astype(bits(b).dtype)
+            codes = np.array(extremes(unit.b), bits(b).dtype)
             bad_b.view(codes.dtype)[:, j] = rng.choice(codes, K)
             others[:, j] = False
         if kind == 2:
-            codes = np.array(extremes(unit.c)).astype(bits(c).dtype)
+            codes = np.array(extremes(unit.c), bits(c).dtype)
             bad_c.view(codes.dtype)[i, j] = rng.choice(codes)
             others[i, j] = False
             if bad_scales:
@@ -98,12 +100,15 @@ def test_the_damaged_lines_themselves_are_right(name: str, expected: Callable[..
         a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
     else:
         a, b = ties_for_the_exponent(unit.a, (m, k), rng), ties_for_the_exponent(unit.b, (k, n), rng)
-    a.view(bits(a).dtype)[1, ::3] = rng.choice(np.array(extremes(unit.a)).astype(bits(a).dtype), a[1, ::3].shape)
-    b.view(bits(b).dtype)[1::3, 2] = rng.choice(np.array(extremes(unit.b)).astype(bits(b).dtype), b[1::3, 2].shape)
+    a.view(bits(a).dtype)[1, ::3] = rng.choice(np.array(extremes(unit.a), bits(a).dtype), a[1, ::3].shape)
+    b.view(bits(b).dtype)[1::3, 2] = rng.choice(np.array(extremes(unit.b), bits(b).dtype), b[1::3, 2].shape)
     scales = {}
     if unit.scale:
         count = -(-k // unit.scale_block)
-        scales = {"scale_a": rng.integers(100, 140, (m, count), np.uint8), "scale_b": rng.integers(100, 140, (count, n), np.uint8)}
+        scales = {
+            "scale_a": rng.integers(100, 140, (m, count), np.uint8),
+            "scale_b": rng.integers(100, 140, (count, n), np.uint8),
+        }
     want = expected(unit, a, b, **scales, at=[(1, 0), (1, 2), (0, 2), (2, 2), (0, 1), (1, 17), (2, 17)])
     before = cm.tier()
     for tier in cm.tiers():

@@ -35,7 +35,9 @@ def bits(x: Array) -> Array:
     return np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}")
 
 
-def on_every_tier(unit: Unit, a: Array, b: Array, c: Array | None, scales: dict[str, Array], want: dict[tuple[int, int], int]) -> None:
+def on_every_tier(
+    unit: Unit, a: Array, b: Array, c: Array | None, scales: dict[str, Array], want: dict[tuple[int, int], int]
+) -> None:
     first: Array | None = None
     before = cm.tier()
     try:
@@ -56,7 +58,9 @@ def on_every_tier(unit: Unit, a: Array, b: Array, c: Array | None, scales: dict[
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda u: u.name)
 def test_unit(
-    unit: Unit, draw: Callable[..., tuple[Array, Array, Array, dict[str, Array]]], expected: Callable[..., dict[tuple[int, int], int]]
+    unit: Unit,
+    draw: Callable[..., tuple[Array, Array, Array, dict[str, Array]]],
+    expected: Callable[..., dict[tuple[int, int], int]],
 ) -> None:
     tiled = isinstance(unit.model, Chain) and unit.model.tile > 0
     m, n = (8, 17) if not tiled else (8, 9)

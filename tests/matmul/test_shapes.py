@@ -45,7 +45,9 @@ def test_every_output_is_that_of_its_row_and_column(unit: Any, draw: Draw, tier:
             part = {"scale_a": scales["scale_a"][rows], "scale_b": scales["scale_b"][:, columns]} if scales else {}
             got = cm.matmul(a[rows], b[:, columns], c[rows, columns], unit=unit, **part)
             np.testing.assert_array_equal(bits(got), whole[rows, columns])
-            np.testing.assert_array_equal(bits(cm.matmul(a[rows], b[:, columns], unit=unit, **part)), bare[rows, columns])
+            np.testing.assert_array_equal(
+                bits(cm.matmul(a[rows], b[:, columns], unit=unit, **part)), bare[rows, columns]
+            )
 
 
 @pytest.mark.parametrize("k", [*RAGGED, 31, 32, 63, 64, 65, 129])
@@ -124,14 +126,23 @@ def test_threads_do_not_matter(unit: Any, tier: str) -> None:
     rng = np.random.default_rng(3)
     m, n, k = 96, 160, 256
     if unit.a in ("s8", "u8"):
-        a, b = rng.integers(0, 128, (m, k)).astype(operand_dtype(unit.a)), rng.integers(0, 128, (k, n)).astype(operand_dtype(unit.b))
+        a, b = (
+            rng.integers(0, 128, (m, k)).astype(operand_dtype(unit.a)),
+            rng.integers(0, 128, (k, n)).astype(operand_dtype(unit.b)),
+        )
     else:
-        a, b = rng.standard_normal((m, k)).astype(operand_dtype(unit.a)), rng.standard_normal((k, n)).astype(operand_dtype(unit.b))
+        a, b = (
+            rng.standard_normal((m, k)).astype(operand_dtype(unit.a)),
+            rng.standard_normal((k, n)).astype(operand_dtype(unit.b)),
+        )
     scales = {}
     if unit.scale:
         count = k // unit.scale_block
         one = {"ue8m0": 0x7F, "ue4m3": 0x38}[unit.scale]
-        scales = {"scale_a": rng.integers(one - 3, one + 3, (m, count), np.uint8), "scale_b": rng.integers(one - 3, one + 3, (count, n), np.uint8)}
+        scales = {
+            "scale_a": rng.integers(one - 3, one + 3, (m, count), np.uint8),
+            "scale_b": rng.integers(one - 3, one + 3, (count, n), np.uint8),
+        }
     one_thread = bits(cm.matmul(a, b, unit=unit, threads=1, **scales))
     for threads in (2, 3, 5):
         np.testing.assert_array_equal(bits(cm.matmul(a, b, unit=unit, threads=threads, **scales)), one_thread)
@@ -139,7 +150,12 @@ def test_threads_do_not_matter(unit: Any, tier: str) -> None:
 
 def test_chaining_products_is_one_product(draw: Draw) -> None:
     # a GEMM is a chain of instructions: cutting K at whole instructions and passing C along changes nothing
-    for name in ("hopper/wgmma.bf16.bf16.f32.f32", "hopper/wgmma.e4m3.e4m3.f32.f32", "ampere/mma.f16.f16.f16.f16", "hopper/mma.f64.f64.f64.f64"):
+    for name in (
+        "hopper/wgmma.bf16.bf16.f32.f32",
+        "hopper/wgmma.e4m3.e4m3.f32.f32",
+        "ampere/mma.f16.f16.f16.f16",
+        "hopper/mma.f64.f64.f64.f64",
+    ):
         unit = units()[name]
         a, b, c, _ = draw(unit, 8, 17, 4 * unit.k)
         total = c

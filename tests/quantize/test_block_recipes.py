@@ -106,7 +106,12 @@ def test_every_mantissa_near_a_threshold_of_the_scale_rules(tier: str) -> None:
     # amax just below, at and above the places where the rules change their mind, in many binades
     for element in ELEMENTS:
         layout = LAYOUTS[ELEMENTS[element]]
-        tops = {0, 0x7FFFFF, (1 << 23) - (1 << 22 - layout.mantissa_bits), (layout.largest & (1 << layout.mantissa_bits) - 1) << 23 - layout.mantissa_bits}
+        tops = {
+            0,
+            0x7FFFFF,
+            (1 << 23) - (1 << 22 - layout.mantissa_bits),
+            (layout.largest & (1 << layout.mantissa_bits) - 1) << 23 - layout.mantissa_bits,
+        }
         mantissas = sorted({min(max(t + d, 0), 0x7FFFFF) for t in tops for d in (-1, 0, 1)})
         amax = [e << 23 | m for e in (0, 1, 2, 8, 9, 100, 127, 128, 252, 253, 254) for m in mantissas]
         x = np.array(amax, np.uint32).view(np.float32)[:, None]
@@ -114,7 +119,9 @@ def test_every_mantissa_near_a_threshold_of_the_scale_rules(tier: str) -> None:
             want = [quantize_mx([a], layout, rule) for a in amax]
             q = cm.quantize(x, mx(element, rule, 1))
             assert raw(q.scales).ravel().tolist() == [s for s, _ in want]
-            assert raw(q.codes).ravel().tolist() == [c[0] if s != 255 else int(raw(q.codes)[i, 0]) for i, (s, c) in enumerate(want)]
+            assert raw(q.codes).ravel().tolist() == [
+                c[0] if s != 255 else int(raw(q.codes)[i, 0]) for i, (s, c) in enumerate(want)
+            ]
 
 
 def nvfp4_tensors() -> list[Array]:

@@ -44,7 +44,15 @@ def test_layout_and_alignment_do_not_matter(name: str, tier: str) -> None:
     big = np.random.default_rng(2).standard_normal((12, 80)).astype(np.float32)
     buffer = np.zeros(big.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(big.shape)
     buffer[:] = big
-    for view in (big[::2], big[:, ::-1], big.T, buffer, big[3:4], np.broadcast_to(big[0], (3, 80)), np.asfortranarray(big)):
+    for view in (
+        big[::2],
+        big[:, ::-1],
+        big.T,
+        buffer,
+        big[3:4],
+        np.broadcast_to(big[0], (3, 80)),
+        np.asfortranarray(big),
+    ):
         assert cm.quantize(view, name) == cm.quantize(view.copy(), name)
 
 
@@ -141,7 +149,12 @@ def test_sqnr() -> None:
         (np.zeros((2, 3), np.float32), {"axis": 2}, ValueError, r"axis must lie in -2\.\.1 for shape \(2, 3\), got 2"),
         (np.zeros((2, 3), np.float32), {"axis": -3}, ValueError, "axis must lie in"),
         (np.zeros((2, 3), np.float32), {"recipe": "mxfp5"}, ValueError, "unknown recipe 'mxfp5'; did you mean"),
-        (np.zeros((2, 3), np.float32), {"recipe": 5}, TypeError, "a recipe is named by a string or given as a record, got int"),
+        (
+            np.zeros((2, 3), np.float32),
+            {"recipe": 5},
+            TypeError,
+            "a recipe is named by a string or given as a record, got int",
+        ),
         (np.zeros((2, 3), np.float32), {"threads": -1}, ValueError, "threads must be a positive integer or None"),
     ],
 )
@@ -153,7 +166,10 @@ def test_bad_arguments_are_named(x: Any, keywords: dict[str, Any], error: type[E
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (("float8_e4m3fn", "block", 0, "float8_e8m0fnu", "floor"), "block must be positive exactly for granularity 'block'"),
+        (
+            ("float8_e4m3fn", "block", 0, "float8_e8m0fnu", "floor"),
+            "block must be positive exactly for granularity 'block'",
+        ),
         (("float8_e4m3fn", "row", 32, "float32", "amax"), "block must be positive exactly for granularity 'block'"),
         (("float8_e4m3fn", "block", 32, "float8_e8m0fnu", "amax"), "the rule 'amax' does not give scales of"),
         (("float8_e4m3fn", "tensor", 0, "float32", "floor"), "the rule 'floor' does not give scales of float32"),
@@ -161,7 +177,10 @@ def test_bad_arguments_are_named(x: Any, keywords: dict[str, Any], error: type[E
         (("float8_e4m3fn", "block", 32, "float16", "amax"), "scales are float32, float8_e8m0fnu or float8_e4m3fn"),
         (("float4_e2m1fn", "block", 16, "float8_e4m3fn", "amax"), "e4m3 block scales stand below a tensor scale"),
         (("nf4", "tensor", 0, "float32", "amax"), "elements are of a signed float or integer format of at most 8 bits"),
-        (("float8_e4m3fn", "column", 0, "float32", "amax"), "granularity must be one of tensor, row, block, got 'column'"),
+        (
+            ("float8_e4m3fn", "column", 0, "float32", "amax"),
+            "granularity must be one of tensor, row, block, got 'column'",
+        ),
         (("float8_e4m3fn", "block", 32, "float8_e8m0fnu", "rounded"), "rule must be one of amax, .*, got 'rounded'"),
         (("bfloat16", "tensor", 0, "float32", "amax"), "elements .* at most 8 bits"),
         (("int8", "block", 32, "float8_e8m0fnu", "floor"), "block elements are of a float format"),
@@ -192,4 +211,6 @@ def test_block_length_one_and_odd_blocks() -> None:
         assert q.scales.shape == (3, -(-35 // block))
         for i in range(q.scales.shape[1]):
             part = x[:, i * block : (i + 1) * block]
-            np.testing.assert_array_equal(raw(cm.quantize(part, recipe).codes), raw(q.codes[:, i * block : (i + 1) * block]))
+            np.testing.assert_array_equal(
+                raw(cm.quantize(part, recipe).codes), raw(q.codes[:, i * block : (i + 1) * block])
+            )

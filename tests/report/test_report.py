@@ -70,7 +70,9 @@ def test_csv_has_the_rows_of_the_json(result: Comparison) -> None:
     data = comparison.data(result)["rows"]
     assert [r["chip"] for r in rows] == [r["chip"] for r in data]
     assert [float(r["seconds_per_unit"]) for r in rows] == [r["seconds_per_unit"] for r in data]
-    assert rows[-1]["joules_per_unit"] == ("" if data[-1]["joules_per_unit"] is None else str(data[-1]["joules_per_unit"]))
+    assert rows[-1]["joules_per_unit"] == (
+        "" if data[-1]["joules_per_unit"] is None else str(data[-1]["joules_per_unit"])
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from chipmeter.cli.options import json_option, names, print_json, print_table
 @click.command()
 @click.argument("model")
 @click.option("--chips", "chip_names", callback=names, help="Chips, separated by commas, or 'all'.")
-@click.option("--formats", "format_names", callback=names, help="Number formats, separated by commas: bf16,fp8,mxfp8,...")
+@click.option(
+    "--formats", "format_names", callback=names, help="Number formats, separated by commas: bf16,fp8,mxfp8,..."
+)
 @click.option("--phase", help="prefill, decode or train; an encoder: encode or train.")
 @click.option("--batch", type=int, default=32, show_default=True, help="Sequences per step.")
 @click.option("--seq", type=int, help="New tokens per sequence.")

@@ -65,9 +65,17 @@ def estimate(
     for name, value in totals.items():
         text = "unknown" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
         summary.add_row(name.replace("_", " "), text)
-    ops = Table(box=box.SIMPLE, title=f"{result.model} on {result.tensor_parallel} x {result.chip}, {result.phase}, {number_format}", title_justify="left")
+    ops = Table(
+        box=box.SIMPLE,
+        title=f"{result.model} on {result.tensor_parallel} x {result.chip}, {result.phase}, {number_format}",
+        title_justify="left",
+    )
     for title in ("operation", "count", "time", "limit", "FLOP", "bytes", "evidence"):
         ops.add_column(title, justify="left" if title in ("operation", "limit", "evidence") else "right")
     for op in result.ops:
-        ops.add_row(op.name, str(op.count), si(op.seconds, "s"), op.limit, si(op.flops, ""), si(op.bytes, "B"), op.grade)
-    print_table(Group(ops, summary, Text("\n".join(f"- {line}" for line in ("", *result.assumptions) if line), style="dim")))
+        ops.add_row(
+            op.name, str(op.count), si(op.seconds, "s"), op.limit, si(op.flops, ""), si(op.bytes, "B"), op.grade
+        )
+    print_table(
+        Group(ops, summary, Text("\n".join(f"- {line}" for line in ("", *result.assumptions) if line), style="dim"))
+    )

@@ -27,7 +27,12 @@ def units(pattern: str, as_json: bool) -> None:
     if not found:
         raise unknown_name("unit", pattern, [*every(), *aliases()])
     if as_json:
-        print_json([{**msgspec.to_builtins(u), "model_kind": type(u.model).__name__, "aliases": short.get(u.name, [])} for u in found])
+        print_json(
+            [
+                {**msgspec.to_builtins(u), "model_kind": type(u.model).__name__, "aliases": short.get(u.name, [])}
+                for u in found
+            ]
+        )
         return
     table = Table(box=box.SIMPLE, caption=f"{len(found)} units")
     for title in ("unit", "k", "model", "evidence", "also"):

@@ -30,7 +30,12 @@ def verify(directory: str, every: bool, as_json: bool) -> None:
     rows = report.rows
     if as_json:
         print_json(
-            {"rows": [{"name": r.name, "compared": r.compared, "mismatches": r.mismatches, "unsupported": r.unsupported} for r in rows]}
+            {
+                "rows": [
+                    {"name": r.name, "compared": r.compared, "mismatches": r.mismatches, "unsupported": r.unsupported}
+                    for r in rows
+                ]
+            }
         )
     else:
         shown = [r for r in rows if every or r.mismatches]

@@ -143,7 +143,9 @@ class MatrixProbe:
                 stored = self._checkpoint[self._names[tensor]]
                 stored = stored.T if weight.transposed else stored
                 if stored.shape != (weight.n, weight.k):
-                    raise ValueError(f"tensor {self._names[tensor]!r} has shape {stored.shape}, the config says {(weight.n, weight.k)}")
+                    raise ValueError(
+                        f"tensor {self._names[tensor]!r} has shape {stored.shape}, the config says {(weight.n, weight.k)}"
+                    )
                 w = np.ascontiguousarray(stored[:: max(1, weight.n // channels)][:channels]).astype(np.float32)
             self._cache[tensor] = synthetic.activations(tensor, SAMPLE_TOKENS, weight.k), w
         return self._cache[tensor]
@@ -173,12 +175,14 @@ def _find(architecture: Architecture, checkpoint: Checkpoint) -> dict[str, str]:
                 found[tensor] = suffixes[_tail(tensor)]
         missing = [t for t in weight.tensors() if t not in found]
         if missing:
-            raise ValueError(f"{checkpoint.path}: no tensor {missing[0]!r}, which config.json calls for ({len(missing)} of this kind missing)")
+            raise ValueError(
+                f"{checkpoint.path}: no tensor {missing[0]!r}, which config.json calls for ({len(missing)} of this kind missing)"
+            )
     return found
 
 
 def _tail(tensor: str) -> str:
-    """The part of a tensor's name from the layer number on."""
+    """Return the part of a tensor's name from the layer number on."""
     parts = tensor.split(".")
     first = next((i for i, part in enumerate(parts) if part.isdigit()), 0)
     return ".".join(parts[first:])

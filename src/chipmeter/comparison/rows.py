@@ -197,11 +197,11 @@ def _formats(names: Sequence[str] | None) -> list[str]:
 
 
 def _price(c: Chip) -> Price | PriceKind:
-    """The lowest on-demand price; where there is none, that of a capacity block, which anybody can buy too."""
+    """Find the lowest on-demand price; where there is none, that of a capacity block, which anybody can buy too."""
     return cheapest_price(c) or cheapest_price(c, ("capacity-block",)) or "on-demand"
 
 
 def _linear(c: Chip, number_format: str, threads: int | None) -> EmulatedLinear | None:
-    """The emulation of a chip's format, where its arithmetic is known here."""
+    """Build the emulation of a chip's format, where its arithmetic is known here."""
     name = c.units.get(number_format)
     return None if name not in aliases() else EmulatedLinear(find_unit(name), threads)

@@ -155,7 +155,9 @@ def decode(
     fmt = format_of(format) if format is not None else _format_of_dtype(given.dtype)
     dtype = code_dtype(fmt)
     if given.dtype != dtype and given.dtype != _WORDS[dtype.itemsize]:
-        raise TypeError(f"codes of {fmt.name} have dtype {dtype} or {np.dtype(_WORDS[dtype.itemsize])}, got {given.dtype}")
+        raise TypeError(
+            f"codes of {fmt.name} have dtype {dtype} or {np.dtype(_WORDS[dtype.itemsize])}, got {given.dtype}"
+        )
     flat = np.ascontiguousarray(given).reshape(given.shape)
     values = output_array(out, given.shape, np.dtype(np.float32), flat)
     if isinstance(fmt, IntegerFormat):
@@ -163,11 +165,15 @@ def decode(
     elif isinstance(fmt, TableFormat):
         values[...] = np.asarray(fmt.values, np.float32)[flat.view(np.uint8) & ((1 << fmt.bits) - 1)]
     elif fmt.padding and (fmt.bits, fmt.exponent_bits, fmt.bias, fmt.nan) == (32, 8, 127, "ieee"):
-        np.bitwise_and(flat.view(np.uint32), np.uint32(0xFFFFFFFF << fmt.padding & 0xFFFFFFFF), out=values.view(np.uint32))
+        np.bitwise_and(
+            flat.view(np.uint32), np.uint32(0xFFFFFFFF << fmt.padding & 0xFFFFFFFF), out=values.view(np.uint32)
+        )
     elif fmt.bits - fmt.padding > 16:
         values[...] = _decode_wide(flat.view(np.uint32), fmt)
     else:
-        word, kernel = (np.uint8, _kernels.decode_u8_f32) if fmt.bits - fmt.padding <= 8 else (np.uint16, _kernels.decode_u16_f32)
+        word, kernel = (
+            (np.uint8, _kernels.decode_u8_f32) if fmt.bits - fmt.padding <= 8 else (np.uint16, _kernels.decode_u16_f32)
+        )
         raw, spec = flat.view(_WORDS[dtype.itemsize]).reshape(-1), decode_spec(fmt)
         if fmt.padding or raw.dtype != word:
             raw = (raw >> fmt.padding).astype(word)
@@ -243,8 +249,14 @@ def _random_words(
     if bits is None:
         return None
     words = np.asarray(bits)
-    if words.dtype.kind not in "ui" or words.shape != shape or (words.size and (words.min() < 0 or words.max() > 0xFFFFFFFF)):
-        raise ValueError(f"bits must be unsigned 32-bit words of x's shape {shape}, got {words.dtype} of shape {words.shape}")
+    if (
+        words.dtype.kind not in "ui"
+        or words.shape != shape
+        or (words.size and (words.min() < 0 or words.max() > 0xFFFFFFFF))
+    ):
+        raise ValueError(
+            f"bits must be unsigned 32-bit words of x's shape {shape}, got {words.dtype} of shape {words.shape}"
+        )
     return np.ascontiguousarray(words, np.uint32).reshape(-1)
 
 
@@ -252,9 +264,11 @@ def _check_nan_code(nan: int | None, fmt: Format) -> None:
     if nan is None:
         return
     if not isinstance(fmt, FloatFormat):
-        raise ValueError(f"{fmt.name} has no NaN, so no code for it can be chosen")
+        raise ValueError(f"{fmt.name} has no NaN, so no code for it can be chosen")  # noqa: TRY004 (the format is of a right type)
     if isinstance(nan, bool) or not isinstance(nan, int) or not 0 <= nan < 1 << (fmt.bits - fmt.padding):
-        raise ValueError(f"nan must be a code of {fmt.name}, an integer below {1 << (fmt.bits - fmt.padding)}, got {nan!r}")
+        raise ValueError(
+            f"nan must be a code of {fmt.name}, an integer below {1 << (fmt.bits - fmt.padding)}, got {nan!r}"
+        )
 
 
 def _format_of_dtype(dtype: np.dtype[Any]) -> Format:

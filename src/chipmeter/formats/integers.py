@@ -34,8 +34,10 @@ def cast_integer(
     whole = np.floor(magnitude)
     fraction = magnitude - whole
     rounded = whole + _carry(fraction, whole, negative, rounding, words, seed, offset, random_bits)
-    return np.clip(np.where(negative, -rounded, rounded), fmt.min, fmt.max).astype(np.int8 if fmt.signed else np.uint8).astype(
-        dtype_of(fmt.dtype)
+    return (
+        np.clip(np.where(negative, -rounded, rounded), fmt.min, fmt.max)
+        .astype(np.int8 if fmt.signed else np.uint8)
+        .astype(dtype_of(fmt.dtype))
     )
 
 

@@ -9,7 +9,9 @@ from chipmeter import _kernels
 from chipmeter._names import unknown_name
 from chipmeter.formats.records import FloatFormat
 
-Rounding = Literal["nearest-even", "nearest-even-code", "nearest-away", "toward-zero", "up", "down", "odd", "stochastic"]
+Rounding = Literal[
+    "nearest-even", "nearest-even-code", "nearest-away", "toward-zero", "up", "down", "odd", "stochastic"
+]
 """`up` and `down` are toward +infinity and -infinity. `odd`: an inexact result takes the odd neighbour. `stochastic`
 adds n random bits below the last place and truncates. `nearest-even-code` differs from `nearest-even` for e8m0 alone,
 whose significand is always 1: there `nearest-even` sends every tie up, as ml_dtypes and torch do, and
@@ -127,7 +129,9 @@ def e8m0_spec(rounding: Rounding, overflow: Overflow, nan: int | None = None) ->
     none = 255 if nan is None else nan
     top = 254 if saturate else none
     finite_beyond = 254 if rounding in ("toward-zero", "down") else top
-    return _kernels.E8M0Spec(_E8M0_RULES[rounding], torch, 0 if saturate or torch else none, none, finite_beyond, top, none)
+    return _kernels.E8M0Spec(
+        _E8M0_RULES[rounding], torch, 0 if saturate or torch else none, none, finite_beyond, top, none
+    )
 
 
 @lru_cache(maxsize=64)

@@ -73,7 +73,9 @@ class FloatFormat:
         if not -64 <= self.bias <= 127:
             raise ValueError(f"format {self.name!r}: bias must lie in -64..127, got {self.bias}")
         if self.nan not in ("ieee", "all_ones", "negative_zero", "none"):
-            raise ValueError(f"format {self.name!r}: nan must be ieee, all_ones, negative_zero or none, got {self.nan!r}")
+            raise ValueError(
+                f"format {self.name!r}: nan must be ieee, all_ones, negative_zero or none, got {self.nan!r}"
+            )
         if self.nan == "ieee" and (self.mantissa_bits == 0 or self.exponent_bits < 2):
             raise ValueError(f"format {self.name!r}: infinity and NaN need a fraction bit and two exponent bits")
         if self.nan == "negative_zero" and not self.signed:
@@ -211,13 +213,28 @@ _TABLE: tuple[Format, ...] = (
     FloatFormat("float8_e4m3fnuz", 4, 3, 8, nan="negative_zero", aliases=("e4m3fnuz",), dtype="float8_e4m3fnuz"),
     FloatFormat("float8_e5m2fnuz", 5, 2, 16, nan="negative_zero", aliases=("e5m2fnuz",), dtype="float8_e5m2fnuz"),
     FloatFormat(
-        "float8_e4m3b11fnuz", 4, 3, 11, nan="negative_zero", aliases=("e4m3b11fnuz", "e4m3b11"), dtype="float8_e4m3b11fnuz"
+        "float8_e4m3b11fnuz",
+        4,
+        3,
+        11,
+        nan="negative_zero",
+        aliases=("e4m3b11fnuz", "e4m3b11"),
+        dtype="float8_e4m3b11fnuz",
     ),
     FloatFormat("float6_e2m3fn", 2, 3, 1, nan="none", aliases=("e2m3", "e2m3fn", "fp6_e2m3"), dtype="float6_e2m3fn"),
     FloatFormat("float6_e3m2fn", 3, 2, 3, nan="none", aliases=("e3m2", "e3m2fn", "fp6_e3m2"), dtype="float6_e3m2fn"),
-    FloatFormat("float4_e2m1fn", 2, 1, 1, nan="none", aliases=("e2m1", "e2m1fn", "fp4", "fp4_e2m1"), dtype="float4_e2m1fn"),
     FloatFormat(
-        "float8_e8m0fnu", 8, 0, 127, nan="all_ones", signed=False, aliases=("e8m0", "ue8m0", "e8m0fnu"), dtype="float8_e8m0fnu"
+        "float4_e2m1fn", 2, 1, 1, nan="none", aliases=("e2m1", "e2m1fn", "fp4", "fp4_e2m1"), dtype="float4_e2m1fn"
+    ),
+    FloatFormat(
+        "float8_e8m0fnu",
+        8,
+        0,
+        127,
+        nan="all_ones",
+        signed=False,
+        aliases=("e8m0", "ue8m0", "e8m0fnu"),
+        dtype="float8_e8m0fnu",
     ),
     FloatFormat("float8_ue4m3", 4, 3, 7, nan="all_ones", signed=False, aliases=("ue4m3",), dtype="uint8"),
     IntegerFormat("int8", 8, True, "int8"),

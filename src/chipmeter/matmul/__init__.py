@@ -4,4 +4,16 @@ from chipmeter.matmul.gemm import matmul
 from chipmeter.matmul.names import aliases, unit, units
 from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Model, Order, PairedHalves, Unit
 
-__all__ = ["Chain", "FusedDot", "IntegerDot", "Model", "Order", "PairedHalves", "Unit", "aliases", "matmul", "unit", "units"]
+__all__ = [
+    "Chain",
+    "FusedDot",
+    "IntegerDot",
+    "Model",
+    "Order",
+    "PairedHalves",
+    "Unit",
+    "aliases",
+    "matmul",
+    "unit",
+    "units",
+]

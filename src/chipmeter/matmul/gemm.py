@@ -113,7 +113,9 @@ def matmul(
         raise ValueError(f"leading dimensions do not broadcast: a {left.shape}, b {right.shape}") from None
     shape = (*batch, m, n)
     if 0 in left.shape or 0 in right.shape:
-        raise ValueError(f"matmul needs at least one element on every axis, K included: a {left.shape}, b {right.shape}")
+        raise ValueError(
+            f"matmul needs at least one element on every axis, K included: a {left.shape}, b {right.shape}"
+        )
     check_size((*batch, -(-m // PANEL) * PANEL, -(-n // PANEL) * PANEL), 8, "the result")
     scales = _scales(scale_a, scale_b, left, right, chosen)
     addend = _check_c(c, shape, chosen, epilogue=alpha_a is not None or alpha_b is not None)
@@ -125,7 +127,9 @@ def matmul(
     for at in np.ndindex(*batch):
         pair: tuple[Scales, Scales] = (None, None)
         if scales is not None:
-            pair = tuple(_scale_operand(s, at, batch, k, chosen, last) for s, last in zip(scales, (True, False), strict=True))  # type: ignore[assignment]
+            pair = tuple(
+                _scale_operand(s, at, batch, k, chosen, last) for s, last in zip(scales, (True, False), strict=True)
+            )  # type: ignore[assignment]
         _one(left[at], right[at], None if addend is None else addend[at], result[at], chosen, pair, workers)
     if alpha_a is not None or alpha_b is not None:
         one = np.ones((), np.float32)
@@ -151,7 +155,9 @@ def _unwrap(
             + (f"one per {unit.scale_block}" if unit.scale_block else "none")
         )
     if x.recipe.granularity != "tensor" and x.axis - len(x.shape) != axis:
-        raise ValueError(f"{what} must be quantised along K (axis {axis}), got axis {x.axis - len(x.shape)} of shape {x.shape}")
+        raise ValueError(
+            f"{what} must be quantised along K (axis {axis}), got axis {x.axis - len(x.shape)} of shape {x.shape}"
+        )
     if not per_block:
         return x.codes, None, x.scales
     return x.codes, x.scales, np.asarray(x.tensor_scale) if x.recipe.two_level else None
@@ -165,7 +171,9 @@ def _scales(
             raise ValueError(f"{unit.name} takes no block scales")
         return None
     if scale_a is None or scale_b is None:
-        raise ValueError(f"{unit.name} needs scale_a and scale_b: one {unit.scale} scale per {unit.scale_block} elements of K")
+        raise ValueError(
+            f"{unit.name} needs scale_a and scale_b: one {unit.scale} scale per {unit.scale_block} elements of K"
+        )
     count = -(-a.shape[-1] // unit.scale_block)
     return (
         check_scales(scale_a, a.shape[:-1], count, "scale_a", unit, last=True),
@@ -260,7 +268,15 @@ def _paired(
         h: NDArray[np.float32] | None = None
         for parity in (0, 1):
             part = block[block // 2 % 2 == parity]
-            h = _fused(np.ascontiguousarray(a[:, part]), np.ascontiguousarray(b[part]), h, half, model.step, (None, None), threads)
+            h = _fused(
+                np.ascontiguousarray(a[:, part]),
+                np.ascontiguousarray(b[part]),
+                h,
+                half,
+                model.step,
+                (None, None),
+                threads,
+            )
         assert h is not None
         with np.errstate(all="ignore"):
             total = h.astype(dtype) + total
@@ -279,7 +295,9 @@ def _chain(
     if unit.scale is not None:
         left = _dequantize(left, scales[0], unit)
         right = _dequantize(np.ascontiguousarray(right.T), scales[1], unit).T
-    depth = left.shape[1] if model.tile else -(-left.shape[1] // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
+    depth = (
+        left.shape[1] if model.tile else -(-left.shape[1] // unit.k) * unit.k
+    )  # zeros turn an accumulator of -0 to +0
     left = np.ascontiguousarray(np.pad(left, ((0, 0), (0, depth - left.shape[1]))))
     panels = panels_of(right, depth)
     addend = None if c is None else np.ascontiguousarray(c)
@@ -301,7 +319,9 @@ def _dequantize(x: NDArray[np.float32], scales: AnyArray, unit: Unit) -> NDArray
         return np.asarray(x * factors, np.float32)
 
 
-def _integer(a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: IntegerDot, threads: int) -> NDArray[np.int32]:
+def _integer(
+    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: IntegerDot, threads: int
+) -> NDArray[np.int32]:
     left, panels = np.ascontiguousarray(a, np.int32), panels_of(b.astype(np.int32), b.shape[0])
     addend = None if c is None else np.ascontiguousarray(c)
     d = np.empty((a.shape[0], b.shape[1]), np.int32)

@@ -11,10 +11,14 @@ from collections.abc import Iterator
 from chipmeter.evidence import Evidence
 from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Output, PairedHalves, Unit
 
-_DEVICES = Evidence("hardware", "device outputs of Khattak & Mikaitis (MATLAB-tensor-core) and mmaemu 0.1.0", "2025/2026")
+_DEVICES = Evidence(
+    "hardware", "device outputs of Khattak & Mikaitis (MATLAB-tensor-core) and mmaemu 0.1.0", "2025/2026"
+)
 _MMASIM = Evidence("inferred", "MMA-Sim 2.1.1: its authors' randomised comparisons on the device", "2026-10")
 _PTX = Evidence("documented", "PTX ISA: mma, wgmma, tcgen05 (.satfinite clamps, otherwise wraps)")
-_IEEE = Evidence("documented", "PTX ISA: precision of f64 mma is that of fma.rn.f64; order from Fasi et al., PeerJ CS 2021")
+_IEEE = Evidence(
+    "documented", "PTX ISA: precision of f64 mma is that of fma.rn.f64; order from Fasi et al., PeerJ CS 2021"
+)
 
 _FP8 = ("e4m3", "e5m2")
 _F8F6F4 = ("e5m2", "e4m3", "e3m2", "e2m3", "e2m1")
@@ -117,7 +121,14 @@ def _paired() -> Iterator[Unit]:
         for a, b in _types(*_FP8):
             same = a == b
             yield Unit(
-                f"{arch}/mma.{a}.{b}.f32.f32", a, b, "f32", "f32", 32, PairedHalves(FusedDot(16, 25, "rz-f32", -133)), pair_order
+                f"{arch}/mma.{a}.{b}.f32.f32",
+                a,
+                b,
+                "f32",
+                "f32",
+                32,
+                PairedHalves(FusedDot(16, 25, "rz-f32", -133)),
+                pair_order,
             )
             yield Unit(
                 f"{arch}/mma.{a}.{b}.f16.f16", a, b, "f16", "f16", 32, PairedHalves(FusedDot(16, 25, "rne-f16", -21)),
@@ -133,7 +144,16 @@ def _block_scaled() -> Iterator[Unit]:
             yield Unit(f"{arch}/{family}-mx.{a}.{b}.f32.f32", a, b, "f32", "f32", 32, model, _MMASIM, "ue8m0", 32)
         for name, scale, block in (("mxf4", "ue8m0", 32), ("mxf4-block16", "ue8m0", 16), ("nvf4", "ue4m3", 16)):
             yield Unit(
-                f"{arch}/{family}-{name}.e2m1.e2m1.f32.f32", "e2m1", "e2m1", "f32", "f32", 64, grouped, _MMASIM, scale, block
+                f"{arch}/{family}-{name}.e2m1.e2m1.f32.f32",
+                "e2m1",
+                "e2m1",
+                "f32",
+                "f32",
+                64,
+                grouped,
+                _MMASIM,
+                scale,
+                block,
             )
 
 

@@ -30,7 +30,9 @@ _TPU = Evidence(
     "is not published",
     "2026-11",
 )
-_TPU_INT8 = Evidence("inferred", "int8 MXU with int32 accumulation (Cloud TPU system architecture); wrapping on overflow assumed")
+_TPU_INT8 = Evidence(
+    "inferred", "int8 MXU with int32 accumulation (Cloud TPU system architecture); wrapping on overflow assumed"
+)
 _IEEE = Evidence("documented", "IEEE 754-2019 fusedMultiplyAdd, k ascending: the order is this unit's definition")
 
 _GENERATIONS = {
@@ -49,7 +51,10 @@ CHIPS = {
 
 PREFERRED: dict[str, dict[str, str]] = {
     **{g: {f: f"matmul.{t}.{t}.f32.f32" for f, t, _ in rows} for g, rows in _GENERATIONS.items()},
-    **{m: {"bf16": "matmul.bf16.bf16.f32.f32", "int8": "matmul.s8.s8.s32.s32", "fp8": "matmul.e4m3.e4m3.f32.f32"} for m in _MXUS},
+    **{
+        m: {"bf16": "matmul.bf16.bf16.f32.f32", "int8": "matmul.s8.s8.s32.s32", "fp8": "matmul.e4m3.e4m3.f32.f32"}
+        for m in _MXUS
+    },
     "ieee": {"fp32": "fma.f32.f32.f32.f32", "fp64": "fma.f64.f64.f64.f64"},
 }
 PREFERRED["neuroncore-v4"] |= {"mxfp8": "matmul-mx.e4m3.e4m3.f32.f32", "mxfp4": "matmul-mx.e2m1.e2m1.f32.f32"}

@@ -51,7 +51,9 @@ class FusedDot:
         if not -400 <= self.floor_exponent <= -15:
             raise ValueError(f"floor_exponent must lie in -400..-15, got {self.floor_exponent}")
         if self.group and (self.products % self.group or self.products // self.group > 4 or self.output != "rz-f32"):
-            raise ValueError(f"groups of {self.group} must cut {self.products} products into at most 4, with output rz-f32")
+            raise ValueError(
+                f"groups of {self.group} must cut {self.products} products into at most 4, with output rz-f32"
+            )
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,9 @@ class Unit:
     def __post_init__(self) -> None:
         for field in ("a", "b", "c", "d"):
             if getattr(self, field) not in OPERANDS:
-                raise ValueError(f"unit {self.name!r}: {field} must be one of {', '.join(OPERANDS)}, got {getattr(self, field)!r}")
+                raise ValueError(
+                    f"unit {self.name!r}: {field} must be one of {', '.join(OPERANDS)}, got {getattr(self, field)!r}"
+                )
         if not 1 <= self.k <= 1024:
             raise ValueError(f"unit {self.name!r}: k must lie in 1..1024, got {self.k}")
         if (self.scale is None) != (self.scale_block == 0) or self.scale not in (None, *SCALES):
@@ -172,15 +176,26 @@ class Unit:
         operands, accumulators = {self.a, self.b}, {self.c, self.d}
         match self.model:
             case FusedDot():
-                need(not operands & {"f64", "f32", "s8", "u8", "s32"}, "a fused dot product takes floats of at most 11 bits")
+                need(
+                    not operands & {"f64", "f32", "s8", "u8", "s32"},
+                    "a fused dot product takes floats of at most 11 bits",
+                )
                 want = {"rne-f16": {"f16"}, "rz-f32": {"f32"}, "rz-e8m13": {"f32"}}[self.model.output]
-                need(self.d in want and self.c in {"f16", "f32"}, f"output {self.model.output} gives {want}, got {self.d}")
+                need(
+                    self.d in want and self.c in {"f16", "f32"},
+                    f"output {self.model.output} gives {want}, got {self.d}",
+                )
                 step = self.model.products
-                need(self.k % step == 0 or step % self.k == 0, f"k = {self.k} and {step} products per step do not divide")
+                need(
+                    self.k % step == 0 or step % self.k == 0, f"k = {self.k} and {step} products per step do not divide"
+                )
                 if self.model.group:
                     need(operands == {"e2m1"} and self.scale is not None, "groups need e2m1 operands with block scales")
                 elif self.scale is not None:
-                    need(self.scale_block % min(step, self.k) == 0 and self.scale == "ue8m0", "one ue8m0 scale spans a step")
+                    need(
+                        self.scale_block % min(step, self.k) == 0 and self.scale == "ue8m0",
+                        "one ue8m0 scale spans a step",
+                    )
             case PairedHalves():
                 need(self.k == 32 and self.c == self.d and self.scale is None, "paired halves work on k = 32, unscaled")
             case Chain():
@@ -188,7 +203,9 @@ class Unit:
                 need(("f64" in operands) == (self.d == "f64"), "f64 operands go with an f64 accumulator")
                 need(not operands & {"s8", "u8", "s32"}, "a chain takes floats")
             case IntegerDot():
-                need(operands <= {"s8", "u8"} and accumulators == {"s32"}, "integer operands go with an s32 accumulator")
+                need(
+                    operands <= {"s8", "u8"} and accumulators == {"s32"}, "integer operands go with an s32 accumulator"
+                )
 
     def with_order(self, order: Order) -> Unit:
         """Return this unit with another order, where the order is a policy.
@@ -199,5 +216,7 @@ class Unit:
             If the unit's order is not a choice.
         """
         if not isinstance(self.model, Chain) or not self.model.policy:
-            raise ValueError(f"the accumulation of {self.name} is not a policy: {self.evidence.grade}, {self.evidence.source}")
+            raise ValueError(
+                f"the accumulation of {self.name} is not a policy: {self.evidence.grade}, {self.evidence.source}"
+            )
         return replace(self, model=replace(self.model, order=order))

@@ -65,7 +65,9 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     rule = recipe_of(recipe)
     source = real_array(x, "x")
     if source.dtype != np.float32:
-        raise TypeError("quantize takes float32 (or narrower): float64 would be rounded twice; cast it to float32 yourself")
+        raise TypeError(
+            "quantize takes float32 (or narrower): float64 would be rounded twice; cast it to float32 yourself"
+        )
     if source.size == 0 or source.ndim == 0:
         raise ValueError(f"quantize needs at least one axis and one element, got shape {source.shape}")
     if not -source.ndim <= axis < source.ndim:
@@ -113,9 +115,7 @@ def _quantize_blocks(x: NDArray[np.float32], rule: Recipe, threads: int) -> tupl
         kind = _RULES[rule.rule]
 
         def work(i: int, j: int) -> None:
-            _kernels.mx_f32(
-                blocks[i:j], codes[i:j], scales[i:j], kind, element.max_exponent, int(top), True, spec
-            )
+            _kernels.mx_f32(blocks[i:j], codes[i:j], scales[i:j], kind, element.max_exponent, int(top), True, spec)
 
     split(work, len(blocks), threads, grain)
     shaped = codes.reshape(x.shape)[..., :length].view(code_dtype(element))

@@ -62,13 +62,19 @@ class Recipe:
     def __post_init__(self) -> None:
         for field, value, known in (("granularity", self.granularity, Granularity), ("rule", self.rule, ScaleRule)):
             if value not in get_args(known):
-                raise ValueError(f"recipe {self.name!r}: {field} must be one of {', '.join(get_args(known))}, got {value!r}")
+                raise ValueError(
+                    f"recipe {self.name!r}: {field} must be one of {', '.join(get_args(known))}, got {value!r}"
+                )
         if (self.granularity == "block") != (self.block > 0):
-            raise ValueError(f"recipe {self.name!r}: block must be positive exactly for granularity 'block', got {self.block}")
+            raise ValueError(
+                f"recipe {self.name!r}: block must be positive exactly for granularity 'block', got {self.block}"
+            )
         if (self.scale == "float8_e8m0fnu") != (self.rule != "amax"):
             raise ValueError(f"recipe {self.name!r}: the rule {self.rule!r} does not give scales of {self.scale}")
         if self.scale not in ("float32", "float8_e8m0fnu", "float8_e4m3fn"):
-            raise ValueError(f"recipe {self.name!r}: scales are float32, float8_e8m0fnu or float8_e4m3fn, got {self.scale!r}")
+            raise ValueError(
+                f"recipe {self.name!r}: scales are float32, float8_e8m0fnu or float8_e4m3fn, got {self.scale!r}"
+            )
         if (self.scale == "float32") != (self.granularity != "block"):
             raise ValueError(f"recipe {self.name!r}: blocks take 8-bit scales, tensors and rows take float32")
         if self.two_level != (self.scale == "float8_e4m3fn"):
@@ -95,7 +101,9 @@ class Recipe:
 _OCP = Evidence("documented", "OCP Microscaling Formats (MX) v1.0, sections 5-6")
 _ROUND_UP = Evidence("documented", "NVIDIA cuBLAS block scaling; TransformerEngine mxfp8 cast; torchao to_mx RCEIL")
 _NVFP4 = Evidence("documented", "torchao nvfp4_tensor.py, two-level scaling")
-_AMAX = Evidence("documented", "TransformerEngine current scaling; DeepSeek-V3 act_quant divides by amax / element maximum")
+_AMAX = Evidence(
+    "documented", "TransformerEngine current scaling; DeepSeek-V3 act_quant divides by amax / element maximum"
+)
 
 
 def _mx(name: str, element: str) -> tuple[Recipe, Recipe]:

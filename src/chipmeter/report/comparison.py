@@ -31,7 +31,14 @@ def table(result: Comparison) -> RenderableType:
     first = result.rows[0].cost
     end_to_end = result.reference.cosine is not None
     per = _SHORT[first.unit]
-    t = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), title=_title(result, first), title_justify="left", title_style="bold")
+    t = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+        title=_title(result, first),
+        title_justify="left",
+        title_style="bold",
+    )
     t.add_column("chip", no_wrap=True)
     t.add_column("format", no_wrap=True)
     t.add_column("SQNR dB", justify="right", no_wrap=True)
@@ -93,8 +100,10 @@ def _notes(result: Comparison) -> list[str]:
         "SQNR: against exact arithmetic, all layers pooled; bits: the evidence grade of the arithmetic.",
         "Operands: fp8 and int8 with a scale per token and output channel; MX by the round-up rule; bias in float32.",
         "Cost: one step at a time on the fewest chips that hold it; $ at the lowest public on-demand price, fully used.",
-        f"~ over {ASSUMED_SHARE:.0%} of the time, or the power or price, is assumed (chipmeter estimate says what); "
-        "unknown: nobody has published it.",
+        (
+            f"~ over {ASSUMED_SHARE:.0%} of the time, or the power or price, is assumed (chipmeter estimate says what); "
+            "unknown: nobody has published it."
+        ),
     ]
     if any(cost.price is not None and cost.price.kind != "on-demand" for cost in costs):
         kinds = sorted({cost.price.kind for cost in costs if cost.price is not None and cost.price.kind != "on-demand"})
