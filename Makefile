@@ -9,7 +9,7 @@ PYTHON ?= python3
 ARGS ?=
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
-SOURCES := setup.py pyproject.toml README.md $(wildcard csrc/*.c csrc/*.h csrc/chipmeter/*.h src/chipmeter/*.pyx)
+SOURCES := setup.py pyproject.toml README.md $(wildcard csrc/*.[ch] csrc/*/*.[ch] src/chipmeter/*.pyx src/chipmeter/*/*.pxi)
 
 .PHONY: demo test lint types sanitize bench wheel clean
 

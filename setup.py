@@ -14,9 +14,13 @@ from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
 CSRC = Path("csrc")
-KERNELS = sorted(str(p) for p in CSRC.glob("*.c") if p.name != "dispatch.c")
-HEADERS = sorted(str(p) for pattern in ("*.h", "*.inc.c", "chipmeter/*.h") for p in CSRC.glob(pattern))
-KERNELS = [p for p in KERNELS if not p.endswith(".inc.c")]
+# compiled once per tier: table.c and each family's folder
+KERNELS = [
+    str(CSRC / "table.c"),
+    *sorted(str(p) for p in CSRC.glob("*/*.c") if p.parent.name != "tests" and not p.name.endswith(".inc.c")),
+]
+HEADERS = sorted(str(p) for pattern in ("*.h", "*/*.h", "*/*.inc.c") for p in CSRC.glob(pattern))
+DOORS = sorted(str(p) for p in Path("src/chipmeter/_doors").glob("*.pxi"))
 
 # Two roundings must never become one (contraction), and no flag of the caller may relax IEEE arithmetic: the last
 # flag wins, so these stand after CFLAGS, at compile and at link (gcc links crtfastmath.o when it sees -ffast-math).
@@ -95,7 +99,7 @@ extension = Extension(
     "chipmeter._kernels",
     sources=["src/chipmeter/_kernels.pyx", str(CSRC / "dispatch.c")],
     include_dirs=[str(CSRC)],
-    depends=[*KERNELS, *HEADERS],
+    depends=[*KERNELS, *HEADERS, *DOORS],
     define_macros=[*TIERS_DEFINED, *([("Py_LIMITED_API", "0x030B0000")] if ABI3 else [])],
     extra_compile_args=[
         *STRICT,

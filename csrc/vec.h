@@ -29,6 +29,9 @@ static inline void vi_store(int32_t *p, vi x) { memcpy(p, &x, sizeof x); }
 static inline vf vf_set(float x) { return x - (vf){0}; }
 static inline vi vi_set(int32_t x) { return x + (vi){0}; }
 
+/* lanes that a caller will discard may overflow */
+static inline vi vi_wrapping_add(vi a, vi b) { return (vi)((vu)a + (vu)b); }
+
 static inline vf vf_of_integers(vi x)
 {
 #if VL == 16

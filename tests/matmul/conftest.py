@@ -37,8 +37,8 @@ def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None) -
     dot = {"sequential": models.sequential_dot, "pairwise": models.pairwise_dot, "f64": models.wide_sequential_dot}[
         model.order
     ]
-    if model.tile == 0:
-        return canonical(dot(a, b, c or 0, *kinds), unit.d)
+    if model.tile == 0:  # whole instructions: a padding zero turns an accumulator of -0 to +0
+        return canonical(dot(padded(a, unit.k), padded(b, unit.k), c or 0, *kinds), unit.d)
     total = c
     for k in range(0, len(a), model.tile):
         # a negative zero is the neutral element of addition, so the tree of products keeps its own sign of zero

@@ -198,7 +198,7 @@ def _cast_float(
     flat, raw = source.reshape(-1), codes.reshape(-1).view(_WORDS[codes.dtype.itemsize])
     if fmt.powers_only:
         rule = e8m0_spec(rounding, overflow, nan)
-        encode = _kernels.encode_f32_e8m0 if flat.dtype == np.float32 else _kernels.encode_f64_e8m0
+        encode: Any = _kernels.encode_f32_e8m0 if flat.dtype == np.float32 else _kernels.encode_f64_e8m0
         split(lambda i, j: encode(flat[i:j], raw[i:j], rule), flat.size, thread_count(threads), GRAIN)
         return
     spec = encode_spec(fmt, rounding, overflow, nan, random_bits)

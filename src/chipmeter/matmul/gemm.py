@@ -235,12 +235,13 @@ def _fused(
     depth = -(-k // unit.k) * unit.k
     left, right = pack_rows(a, unit.a, depth), pack_panels(b, unit.b, depth)
     d = np.empty((m, n), np.float32)
-    scale_a: tuple[AnyArray, ...] = ()
-    scale_b: tuple[AnyArray, ...] = ()
+    scale_a: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
+    scale_b: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
     if unit.scale is not None:
         count = depth // unit.scale_block
         scale_a = scale_terms(scales[0], unit.scale, count)
-        scale_b = tuple(panels_of(t.T, count) for t in scale_terms(scales[1], unit.scale, count))
+        significand, exponent = scale_terms(scales[1], unit.scale, count)
+        scale_b = panels_of(significand.T, count), panels_of(exponent.T, count)
     step = min(model.products, unit.k)
 
     def work(i: int, j: int) -> None:

@@ -107,7 +107,16 @@ def _quantize_blocks(x: NDArray[np.float32], rule: Recipe, threads: int) -> tupl
 
         def work(i: int, j: int) -> None:
             _kernels.nvfp4_f32(
-                blocks[i:j], codes[i:j], scales[i:j], tensor_scale, 2.0**-6, 448.0, element.max, scale_spec, back, spec
+                blocks[i:j],
+                codes[i:j],
+                scales[i:j],
+                float(tensor_scale),
+                2.0**-6,
+                448.0,
+                element.max,
+                scale_spec,
+                back,
+                spec,
             )
 
     else:

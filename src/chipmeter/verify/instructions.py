@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -62,8 +62,11 @@ class Instruction:
             if u.k == self.k:
                 return u
         for u in found:
-            # a chain of shorter instructions; where the sum is IEEE or exact, its length changes nothing
-            if _depth_suffix(u) is None and (self.k % u.k == 0 or padded or isinstance(u.model, (Chain, IntegerDot))):
+            if _depth_suffix(u) is not None:
+                continue
+            if isinstance(u.model, (Chain, IntegerDot)):  # one sum, however many products an instruction holds
+                return replace(u, k=self.k)
+            if self.k % u.k == 0 or padded:  # a chain of shorter instructions
                 return u
         return None
 

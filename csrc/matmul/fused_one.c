@@ -5,7 +5,7 @@
  * added exactly, and the sum is converted by the output rule. The result is the c of the next step. */
 #include "bits.h"
 #include "fpenv.h"
-#include "matmul.h"
+#include "matmul/common.h"
 
 typedef struct {
     int64_t significand; /* signed */
@@ -119,7 +119,7 @@ static CM_NOINLINE float one_output(const cm_fused_args *args, size_t row, size_
                 exponent = x.exponent + y.exponent;
                 fraction = ma + mb;
                 if (args->group) { /* element exponents are absorbed: they never reach the alignment */
-                    product <<= exponent;
+                    product *= (int64_t)1 << exponent;
                     exponent = 0;
                 }
                 sum += product;

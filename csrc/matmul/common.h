@@ -1,6 +1,6 @@
 /* What the files of the matrix family share: one file per arithmetic model, one table in matmul.c. */
-#ifndef CHIPMETER_MATMUL_H
-#define CHIPMETER_MATMUL_H
+#ifndef CHIPMETER_MATMUL_COMMON_H
+#define CHIPMETER_MATMUL_COMMON_H
 
 #include "tier.h"
 

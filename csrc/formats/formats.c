@@ -1,8 +1,8 @@
 /* Number formats: real numbers to codes and back. */
-#include "encode.h"
-#include "encode_fast.h"
+#include "formats/encode.h"
+#include "formats/encode_fast.h"
 #include "fpenv.h"
-#include "philox.h"
+#include "formats/philox.h"
 #include "tier.h"
 
 #define CM_FAST cm_encode_fast_u8
@@ -11,7 +11,7 @@
 #define CM_CODE uint8_t
 #define CM_ENCODE_ONE cm_encode_f32
 #define CM_LOOP encode_loop_f32_u8
-#include "encode_loop.inc.c"
+#include "formats/encode_loop.inc.c"
 
 #define CM_FAST cm_encode_fast_u16
 #define CM_SOURCE float
@@ -19,7 +19,7 @@
 #define CM_CODE uint16_t
 #define CM_ENCODE_ONE cm_encode_f32
 #define CM_LOOP encode_loop_f32_u16
-#include "encode_loop.inc.c"
+#include "formats/encode_loop.inc.c"
 
 #define CM_FAST cm_encode_fast_u32
 #define CM_SOURCE float
@@ -27,28 +27,28 @@
 #define CM_CODE uint32_t
 #define CM_ENCODE_ONE cm_encode_f32
 #define CM_LOOP encode_loop_f32_u32
-#include "encode_loop.inc.c"
+#include "formats/encode_loop.inc.c"
 
 #define CM_SOURCE double
 #define CM_BITS cm_bits64
 #define CM_CODE uint8_t
 #define CM_ENCODE_ONE cm_encode_f64
 #define CM_LOOP encode_loop_f64_u8
-#include "encode_loop.inc.c"
+#include "formats/encode_loop.inc.c"
 
 #define CM_SOURCE double
 #define CM_BITS cm_bits64
 #define CM_CODE uint16_t
 #define CM_ENCODE_ONE cm_encode_f64
 #define CM_LOOP encode_loop_f64_u16
-#include "encode_loop.inc.c"
+#include "formats/encode_loop.inc.c"
 
 #define CM_SOURCE double
 #define CM_BITS cm_bits64
 #define CM_CODE uint32_t
 #define CM_ENCODE_ONE cm_encode_f64
 #define CM_LOOP encode_loop_f64_u32
-#include "encode_loop.inc.c"
+#include "formats/encode_loop.inc.c"
 
 /* Only the stochastic path converts between float types, but every entry keeps the one rule: enter, work, leave. */
 #define CM_ENCODE_ENTRY(name, source, code)                                                                          \

@@ -1,6 +1,6 @@
 /* Block quantisation: one pass over a few blocks finds their scales, a second, still in cache, writes their codes. */
-#include "encode.h"
-#include "encode_fast.h"
+#include "formats/encode.h"
+#include "formats/encode_fast.h"
 #include "fpenv.h"
 #include "tier.h"
 

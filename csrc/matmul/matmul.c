@@ -1,5 +1,5 @@
 /* The matrix family's row in this tier's table. */
-#include "matmul.h"
+#include "matmul/common.h"
 
 const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .pack_rows = CM_NAME(cm_pack_rows),

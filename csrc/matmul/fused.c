@@ -5,7 +5,7 @@
  * accumulators and scales, NaN, infinity) are marked and computed by fused_one. */
 #include "bits.h"
 #include "fpenv.h"
-#include "matmul.h"
+#include "matmul/common.h"
 #include "vec.h"
 
 #define ROWS 4              /* rows of A that share each load of B */
@@ -103,11 +103,11 @@ static CM_NOINLINE void products_tile(const cm_fused_args *args, const size_t *r
         size_t half = k0 + (L < 16 ? L : 16); /* 16 products below 2^(F+2) with F <= 25 fit in int32 */
         for (size_t k = k0; k < half; k++) {
             vf x = vf_load(b + k * CM_PANEL);
-            for (int r = 0; r < ROWS; r++) low[r] += vi_truncate((x * a[r][k]) * scale[r]);
+            for (int r = 0; r < ROWS; r++) low[r] = vi_wrapping_add(low[r], vi_truncate((x * a[r][k]) * scale[r]));
         }
         for (size_t k = half; k < k0 + L; k++) {
             vf x = vf_load(b + k * CM_PANEL);
-            for (int r = 0; r < ROWS; r++) high[r] += vi_truncate((x * a[r][k]) * scale[r]);
+            for (int r = 0; r < ROWS; r++) high[r] = vi_wrapping_add(high[r], vi_truncate((x * a[r][k]) * scale[r]));
         }
         for (int r = 0; r < ROWS; r++) {
             int32_t p[VL], q[VL], c[VL], e[VL];

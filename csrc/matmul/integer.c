@@ -1,5 +1,5 @@
 /* Integer products: exact, added to a 32-bit accumulator that wraps, or is clamped once per instruction. */
-#include "matmul.h"
+#include "matmul/common.h"
 
 static void one_row(const cm_integer_args *args, size_t row, size_t panel)
 {

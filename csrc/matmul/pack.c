@@ -3,7 +3,7 @@
  * The packed order serves the inner loops: rows of A run along depth; B lies in panels of CM_PANEL columns, so that
  * one step of depth is one run of memory. Padding is zeros, which contribute nothing but the exponent floor. */
 #include "bits.h"
-#include "matmul.h"
+#include "matmul/common.h"
 
 /* Elements with exponents in +-CM_WINDOW keep every intermediate of the vector kernels a normal float32. */
 static inline uint32_t pack_one(float x, int32_t min_exponent, float *value, int32_t *exponent)

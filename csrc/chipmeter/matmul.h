@@ -1,0 +1,77 @@
+/* Matrix units: packing, and one kernel per arithmetic model. The contract of all kernels is in kernels.h. */
+#ifndef CHIPMETER_MATMUL_H
+#define CHIPMETER_MATMUL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define CM_PANEL 16                 /* columns of B that lie side by side */
+#define CM_ZERO_EXPONENT (-8192)    /* exponent of a packed zero: below every floor, and sums stay below too */
+
+enum cm_operand_flag { CM_IN_WINDOW = 0, CM_OUT_OF_WINDOW = 1, CM_HAS_NONFINITE = 2 };
+
+/* One packed operand: A as rows of `depth` elements, B as panels of CM_PANEL columns (depth x CM_PANEL each).
+ * value is exact; exponent is that of the un-normalised significand (min_exponent for subnormals). */
+typedef struct {
+    const float *value;
+    const int32_t *exponent;
+    const uint8_t *flag;            /* enum cm_operand_flag, per row of A or column of B */
+    int32_t mantissa_bits;
+} cm_operand;
+
+/* Block scales of one operand, decoded: value = significand * 2^(exponent - scale_fraction), one per scale block
+ * along depth. A NaN scale is marked by significand -1. Layout as the operand: rows for A, panels for B. NULL when unscaled. */
+typedef struct {
+    const int32_t *significand;
+    const int32_t *exponent;
+} cm_block_scales;
+
+enum cm_output { CM_RZ_F32 = 0, CM_RZ_E8M13 = 1, CM_RNE_F16 = 2 };
+
+/* The truncated fused dot product: `fused` products and the accumulator are aligned to the largest exponent (not
+ * below floor_exponent), truncated to fraction_bits below it, added exactly and converted. */
+typedef struct {
+    size_t rows, columns, depth;    /* depth: a multiple of `fused`, padded with zeros */
+    cm_operand a, b;
+    cm_block_scales scale_a, scale_b;
+    size_t scale_block;             /* elements of depth per scale; 0: unscaled */
+    int32_t scale_fraction;         /* fraction bits of one scale's significand: 0 for ue8m0, 3 for ue4m3 */
+    const float *c;                 /* rows x columns; NULL: zero */
+    int32_t c_min_exponent;         /* of the type c came in: -14 for float16, else -126 */
+    float *d;                       /* rows x columns: values of the output type, held in float32 */
+    int32_t fused, fraction_bits, floor_exponent, output;
+    int32_t group;                  /* >0: products are first summed exactly in groups of this many (GST) */
+} cm_fused_args;
+
+enum cm_chain_order {
+    CM_ORDER_SEQUENTIAL = 0,        /* acc = fma(a, b, acc), k ascending */
+    CM_ORDER_PAIRWISE = 1,          /* rounded products, neighbours added level by level */
+    CM_ORDER_F64 = 2                /* exact products added in binary64, k ascending, one rounding to binary32 */
+};
+
+/* IEEE arithmetic: each tile of depth is reduced in the given order from zero and added to the accumulator; with
+ * tile = 0 the accumulator itself starts the one sequential chain. */
+typedef struct {
+    size_t rows, columns, depth, tile;
+    int32_t order;
+    const void *a, *b, *c;          /* a: rows x depth; b: panels; c: rows x columns or NULL */
+    void *d;
+} cm_chain_args;
+
+typedef struct {
+    size_t rows, columns, depth;    /* c, d: rows x columns int32; c may be NULL */
+    const int32_t *a, *b, *c;       /* a: rows x depth; b: panels */
+    int32_t *d;
+    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k */
+} cm_integer_args;
+
+typedef struct {
+    void (*pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
+    void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
+    void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
+    void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+    void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
+} cm_matmul_kernels;
+
+#endif

@@ -1,0 +1,132 @@
+# Types of the doors to the C kernels; arrays are C-contiguous, outputs are written in place.
+
+from typing import TypeAlias, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_F32: TypeAlias = NDArray[np.float32]
+_F64: TypeAlias = NDArray[np.float64]
+_U8: TypeAlias = NDArray[np.uint8]
+_U16: TypeAlias = NDArray[np.uint16]
+_U32: TypeAlias = NDArray[np.uint32]
+_I8: TypeAlias = NDArray[np.int8]
+_I32: TypeAlias = NDArray[np.int32]
+_Pair: TypeAlias = tuple[int, int]
+
+# tiers
+def tiers() -> tuple[str, ...]: ...
+def active_tier() -> str: ...
+def use_tier(name: str) -> None: ...
+def compiler() -> str: ...
+
+# formats
+@final
+class EncodeSpec:
+    def __init__(
+        self,
+        mantissa_bits: int,
+        min_exponent: int,
+        max_code: int,
+        shift: int,
+        sign: _Pair,
+        zero: _Pair,
+        overflow: _Pair,
+        infinity: _Pair,
+        nan: _Pair,
+        nan_payload: int,
+        negative: int,
+        has_sign: bool,
+        rounding: int,
+        random_bits: int,
+    ) -> None: ...
+
+@final
+class E8M0Spec:
+    def __init__(
+        self, rule: int, ignore_sign: bool, zero: int, negative: int, overflow: int, infinity: int, nan: int
+    ) -> None: ...
+
+@final
+class DecodeSpec:
+    def __init__(
+        self,
+        bits: int,
+        mantissa_bits: int,
+        bias: int,
+        has_sign: bool,
+        max_code: int,
+        infinity_code: int,
+        fnuz: bool,
+        zero_bits: int,
+    ) -> None: ...
+
+def encode_f32_u8(x: _F32, codes: _U8, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f32_u16(x: _F32, codes: _U16, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f32_u32(x: _F32, codes: _U32, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f64_u8(x: _F64, codes: _U8, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f64_u16(x: _F64, codes: _U16, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f64_u32(x: _F64, codes: _U32, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f32_e8m0(x: _F32, codes: _U8, spec: E8M0Spec) -> None: ...
+def encode_f64_e8m0(x: _F64, codes: _U8, spec: E8M0Spec) -> None: ...
+def decode_u8_f32(codes: _U8, x: _F32, spec: DecodeSpec) -> None: ...
+def decode_u16_f32(codes: _U16, x: _F32, spec: DecodeSpec) -> None: ...
+def philox(words: _U32, seed: int, offset: int) -> None: ...
+
+# quantize
+def amax_f32(x: _F32) -> int: ...
+def mx_f32(
+    x: _F32,
+    codes: _U8,
+    scales: _U8,
+    rule: int,
+    max_exponent: int,
+    max_fraction: int,
+    infinity_is_nan: bool,
+    element: EncodeSpec,
+) -> None: ...
+def nvfp4_f32(
+    x: _F32,
+    codes: _U8,
+    scales: _U8,
+    tensor_scale: float,
+    scale_min: float,
+    scale_max: float,
+    element_max: float,
+    scale: EncodeSpec,
+    scale_decode: DecodeSpec,
+    element: EncodeSpec,
+) -> None: ...
+def scaled_f32_u8(x: _F32, scales: _F32, codes: _U8, element: EncodeSpec) -> None: ...
+def scaled_f32_s8(x: _F32, scales: _F32, codes: _I8, low: int, high: int) -> None: ...
+
+# matmul
+def pack_rows(x: _F32, min_exponent: int, value: _F32, exponent: _I32, flag: _U8) -> None: ...
+def pack_panels(x: _F32, min_exponent: int, value: _F32, exponent: _I32, flag: _U8) -> None: ...
+def fused(
+    a: tuple[_F32, _I32, _U8],
+    b: tuple[_F32, _I32, _U8],
+    c: _F32 | None,
+    c_min_exponent: int,
+    d: _F32,
+    a_mantissa: int,
+    b_mantissa: int,
+    fused_products: int,
+    fraction_bits: int,
+    floor_exponent: int,
+    output: int,
+    group: int,
+    scale_block: int,
+    scale_fraction: int,
+    scale_a: tuple[_I32, _I32] | None,
+    scale_b: tuple[_I32, _I32] | None,
+    row_begin: int,
+    row_end: int,
+) -> None: ...
+def chain_f32(
+    a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, row_begin: int, row_end: int
+) -> None: ...
+def chain_f64(
+    a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, row_begin: int, row_end: int
+) -> None: ...
+def integer(a: _I32, b: _I32, c: _I32 | None, d: _I32, clamp: int, row_begin: int, row_end: int) -> None: ...
