@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -17,7 +18,7 @@ from chipmeter.formats.records import FORMATS, FloatFormat, Format, IntegerForma
 GRAIN = 1 << 17
 """Elements below which another thread costs more than it saves."""
 
-_ENCODERS = {
+_ENCODERS: dict[tuple[str, int], Callable[..., None]] = {
     ("f4", 1): _kernels.encode_f32_u8,
     ("f4", 2): _kernels.encode_f32_u16,
     ("f4", 4): _kernels.encode_f32_u32,
