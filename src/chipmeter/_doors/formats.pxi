@@ -93,7 +93,7 @@ cdef cm_random checked(size_t n, size_t codes, EncodeSpec spec, const uint32_t[:
 
 
 def encode_f32_u8(const float[::1] x not None, uint8_t[::1] codes not None, EncodeSpec spec not None,
-                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
+                  const uint32_t[::1] words, uint64_t seed, uint64_t offset):
     cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
     if x.shape[0]:
         with nogil:
@@ -101,7 +101,7 @@ def encode_f32_u8(const float[::1] x not None, uint8_t[::1] codes not None, Enco
 
 
 def encode_f32_u16(const float[::1] x not None, uint16_t[::1] codes not None, EncodeSpec spec not None,
-                    const uint32_t[::1] words, uint64_t seed, uint64_t offset):
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
     cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
     if x.shape[0]:
         with nogil:
@@ -109,7 +109,7 @@ def encode_f32_u16(const float[::1] x not None, uint16_t[::1] codes not None, En
 
 
 def encode_f32_u32(const float[::1] x not None, uint32_t[::1] codes not None, EncodeSpec spec not None,
-                    const uint32_t[::1] words, uint64_t seed, uint64_t offset):
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
     cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
     if x.shape[0]:
         with nogil:
@@ -117,7 +117,7 @@ def encode_f32_u32(const float[::1] x not None, uint32_t[::1] codes not None, En
 
 
 def encode_f64_u8(const double[::1] x not None, uint8_t[::1] codes not None, EncodeSpec spec not None,
-                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
+                  const uint32_t[::1] words, uint64_t seed, uint64_t offset):
     cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
     if x.shape[0]:
         with nogil:
@@ -125,7 +125,7 @@ def encode_f64_u8(const double[::1] x not None, uint8_t[::1] codes not None, Enc
 
 
 def encode_f64_u16(const double[::1] x not None, uint16_t[::1] codes not None, EncodeSpec spec not None,
-                    const uint32_t[::1] words, uint64_t seed, uint64_t offset):
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
     cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
     if x.shape[0]:
         with nogil:
@@ -133,7 +133,7 @@ def encode_f64_u16(const double[::1] x not None, uint16_t[::1] codes not None, E
 
 
 def encode_f64_u32(const double[::1] x not None, uint32_t[::1] codes not None, EncodeSpec spec not None,
-                    const uint32_t[::1] words, uint64_t seed, uint64_t offset):
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
     cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
     if x.shape[0]:
         with nogil:
