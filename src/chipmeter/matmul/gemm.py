@@ -2,36 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, assert_never
-
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, check_size, output_array
-from chipmeter._threads import split, thread_count
-from chipmeter.formats.codec import decode
+from chipmeter._threads import thread_count
+from chipmeter.matmul.execute import execute
 from chipmeter.matmul.names import unit as find_unit
-from chipmeter.matmul.operands import (
-    PANEL,
-    check_operand,
-    check_scales,
-    operand_dtype,
-    pack_panels,
-    pack_rows,
-    panels_of,
-    scale_terms,
-    values,
-)
-from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Order, PairedHalves, Unit
+from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
+from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
-
-GRAIN = 1 << 20
-"""Multiply-adds below which another thread costs more than it saves."""
-
-_OUTPUTS = {"rz-f32": 0, "rz-e8m13": 1, "rne-f16": 2}
-_ORDERS = {"sequential": 0, "pairwise": 1, "f64": 2}
 
 Scales = tuple[AnyArray, AnyArray] | None
 
@@ -130,7 +110,7 @@ def matmul(
             pair = tuple(
                 _scale_operand(s, at, batch, k, chosen, last) for s, last in zip(scales, (True, False), strict=True)
             )  # type: ignore[assignment]
-        _one(left[at], right[at], None if addend is None else addend[at], result[at], chosen, pair, workers)
+        execute(left[at], right[at], None if addend is None else addend[at], result[at], chosen, pair, workers)
     if alpha_a is not None or alpha_b is not None:
         one = np.ones((), np.float32)
         alpha = (one if alpha_a is None else alpha_a) * (one if alpha_b is None else alpha_b)
@@ -198,137 +178,3 @@ def _check_c(c: AnyArray | None, shape: tuple[int, ...], unit: Unit, *, epilogue
     if c.shape != shape:
         raise ValueError(f"c must have the result's shape {shape}, got {c.shape}")
     return c
-
-
-def _one(
-    a: AnyArray, b: AnyArray, c: AnyArray | None, d: AnyArray, unit: Unit, scales: tuple[Any, Any], threads: int
-) -> None:
-    """Multiply one pair of matrices."""
-    match unit.model:
-        case FusedDot():
-            addend = None if c is None else np.ascontiguousarray(c, np.float32)
-            d[...] = _fused(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, scales, threads)
-        case PairedHalves():
-            d[...] = _paired(values(a, unit.a), values(b, unit.b), c, unit, unit.model, threads)
-        case Chain():
-            d[...] = _chain(a, b, c, unit, unit.model, scales, threads)
-        case IntegerDot():
-            d[...] = _integer(a, b, c, unit, unit.model, threads)
-        case _:
-            assert_never(unit.model)
-
-
-def _rows(work: Callable[[int, int], None], m: int, n: int, k: int, threads: int) -> None:
-    split(work, m, threads, max(1, GRAIN // (n * k)))
-
-
-def _fused(
-    a: NDArray[np.float32],
-    b: NDArray[np.float32],
-    c: NDArray[np.float32] | None,
-    unit: Unit,
-    model: FusedDot,
-    scales: tuple[Any, Any],
-    threads: int,
-) -> NDArray[np.float32]:
-    (m, k), n = a.shape, b.shape[1]
-    depth = -(-k // unit.k) * unit.k
-    left, right = pack_rows(a, unit.a, depth), pack_panels(b, unit.b, depth)
-    d = np.empty((m, n), np.float32)
-    scale_a: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
-    scale_b: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
-    if unit.scale is not None:
-        count = depth // unit.scale_block
-        scale_a = scale_terms(scales[0], unit.scale, count)
-        significand, exponent = scale_terms(scales[1], unit.scale, count)
-        scale_b = panels_of(significand.T, count), panels_of(exponent.T, count)
-    step = min(model.products, unit.k)
-
-    def work(i: int, j: int) -> None:
-        _kernels.fused(
-            left.arrays, right.arrays, c, -14 if unit.c == "f16" else -126, d, left.mantissa_bits, right.mantissa_bits, step, model.fraction_bits,
-            model.floor_exponent, _OUTPUTS[model.output], model.group, unit.scale_block, 3 if unit.scale == "ue4m3" else 0,
-            scale_a, scale_b, i, j,
-        )  # fmt: skip
-
-    _rows(work, m, n, depth, threads)
-    return d
-
-
-def _paired(
-    a: NDArray[np.float32], b: NDArray[np.float32], c: AnyArray | None, unit: Unit, model: PairedHalves, threads: int
-) -> AnyArray:
-    """Two f16 steps per 32 products, from zero; then the accumulator is added with one rounding."""
-    half = Unit(f"{unit.name} (half)", "f16", "f16", unit.c, unit.d, 16, model.step, unit.evidence)
-    k = np.arange(-(-a.shape[1] // 32) * 32).reshape(-1, 32)
-    pad = k.size - a.shape[1]
-    a, b = np.pad(a, ((0, 0), (0, pad))), np.pad(b, ((0, pad), (0, 0)))
-    dtype = operand_dtype(unit.d)
-    total = np.zeros((a.shape[0], b.shape[1]), dtype) if c is None else c
-    for block in k:
-        h: NDArray[np.float32] | None = None
-        for parity in (0, 1):
-            part = block[block // 2 % 2 == parity]
-            h = _fused(
-                np.ascontiguousarray(a[:, part]),
-                np.ascontiguousarray(b[part]),
-                h,
-                half,
-                model.step,
-                (None, None),
-                threads,
-            )
-        assert h is not None
-        with np.errstate(all="ignore"):
-            total = h.astype(dtype) + total
-        total[np.isnan(total)] = _canonical_nan(dtype)
-    return total
-
-
-def _canonical_nan(dtype: np.dtype[Any]) -> Any:
-    return np.uint16(0x7FFF).view(np.float16) if dtype == np.float16 else np.uint32(0x7FFFFFFF).view(np.float32)
-
-
-def _chain(
-    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
-) -> AnyArray:
-    left, right = values(a, unit.a), values(b, unit.b)
-    if unit.scale is not None:
-        left = _dequantize(left, scales[0], unit)
-        right = _dequantize(np.ascontiguousarray(right.T), scales[1], unit).T
-    depth = (
-        left.shape[1] if model.tile else -(-left.shape[1] // unit.k) * unit.k
-    )  # zeros turn an accumulator of -0 to +0
-    left = np.ascontiguousarray(np.pad(left, ((0, 0), (0, depth - left.shape[1]))))
-    panels = panels_of(right, depth)
-    addend = None if c is None else np.ascontiguousarray(c)
-    d = np.empty((left.shape[0], b.shape[1]), left.dtype)
-    kernel = _kernels.chain_f64 if left.dtype == np.float64 else _kernels.chain_f32
-
-    def work(i: int, j: int) -> None:
-        kernel(left, panels, addend, d, model.tile, _ORDERS[model.order], i, j)
-
-    _rows(work, len(left), d.shape[1], left.shape[1], threads)
-    return d
-
-
-def _dequantize(x: NDArray[np.float32], scales: AnyArray, unit: Unit) -> NDArray[np.float32]:
-    """Multiply each block along the last axis by its scale, in float32."""
-    kind = "float8_e8m0fnu" if unit.scale == "ue8m0" else "float8_ue4m3"  # which ignores the byte's top bit
-    factors = np.repeat(decode(scales, kind), unit.scale_block, axis=1)[:, : x.shape[1]]
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return np.asarray(x * factors, np.float32)
-
-
-def _integer(
-    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: IntegerDot, threads: int
-) -> NDArray[np.int32]:
-    left, panels = np.ascontiguousarray(a, np.int32), panels_of(b.astype(np.int32), b.shape[0])
-    addend = None if c is None else np.ascontiguousarray(c)
-    d = np.empty((a.shape[0], b.shape[1]), np.int32)
-
-    def work(i: int, j: int) -> None:
-        _kernels.integer(left, panels, addend, d, unit.k if model.clamp else 0, i, j)
-
-    _rows(work, len(left), d.shape[1], left.shape[1], threads)
-    return d
