@@ -19,6 +19,7 @@ from chipmeter.matmul import matmul
 from chipmeter.quantize import QuantizedTensor, quantize, sqnr
 
 if TYPE_CHECKING:
+    from chipmeter import ops, testing
     from chipmeter.chips import chip, system
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
@@ -33,9 +34,11 @@ __all__ = [
     "decode",
     "estimate",
     "matmul",
+    "ops",
     "quantize",
     "sqnr",
     "system",
+    "testing",
     "tier",
     "tiers",
     "use_tier",
@@ -50,9 +53,12 @@ _LATER = {
     "estimate": "chipmeter.cost",
     "verify": "chipmeter.verify",
 }
+_MODULES = ("ops", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"chipmeter.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'chipmeter' has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)
