@@ -10,6 +10,8 @@ array([[0.05157471]], dtype=float32)
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from chipmeter._tiers import tier, tiers, use_tier
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from chipmeter.chips import chip, system
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
+    from chipmeter.frontier import frontier
     from chipmeter.verify import verify
 
 __all__ = [
@@ -33,6 +36,7 @@ __all__ = [
     "compare",
     "decode",
     "estimate",
+    "frontier",
     "matmul",
     "ops",
     "quantize",
@@ -51,6 +55,7 @@ _LATER = {
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
     "estimate": "chipmeter.cost",
+    "frontier": "chipmeter.frontier",
     "verify": "chipmeter.verify",
 }
 _MODULES = ("ops", "testing")
@@ -62,3 +67,14 @@ def __getattr__(name: str) -> Any:
     if name not in _LATER:
         raise AttributeError(f"module 'chipmeter' has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)
+
+
+class _Package(ModuleType):
+    """The package, in which a function wins over the room of the same name, whichever is imported first."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LATER and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -13,7 +13,7 @@ import click
 
 from chipmeter._version import __version__
 
-_COMMANDS = ("chips", "claims", "compare", "estimate", "factory", "formats", "info", "units", "verify")
+_COMMANDS = ("chips", "claims", "compare", "estimate", "factory", "formats", "frontier", "info", "units", "verify")
 
 
 class _Lazy(click.Group):

@@ -17,16 +17,15 @@ def table(plan: FactoryPlan) -> RenderableType:
         lines = ["No plan keeps the limits."]
         lines += [f"Conflict: {conflict}" for conflict in plan.conflicts] + list(plan.notes)
         return Text("\n".join(lines))
-    proof = "proved optimal" if plan.optimal else f"within {plan.gap:.2%} of the optimum"
     parts: list[RenderableType] = [
-        Text(f"{dollars(plan.dollars)} over {plan.months} months, {proof}", style="bold"),
+        Text(f"{dollars(plan.dollars)} over {plan.months} months, {proof(plan)}", style="bold"),
         _holdings(plan),
         _placements(plan),
     ]
     if plan.limits:
         parts.append(_limits(plan))
     parts.append(_months(plan))
-    parts.append(Text("\n".join(_sentences(plan))))
+    parts.append(Text("\n".join(sentences(plan))))
     return Group(*parts)
 
 
@@ -42,7 +41,13 @@ def dollars(value: float) -> str:
     return f"${value:,.0f}"
 
 
-def _sentences(plan: FactoryPlan) -> list[str]:
+def proof(plan: FactoryPlan) -> str:
+    """Say how sure it is that no plan is cheaper."""
+    return "proved optimal" if plan.optimal else f"within {plan.gap:.2%} of the optimum"
+
+
+def sentences(plan: FactoryPlan) -> list[str]:
+    """Say what the plan nearly was, what would change it, and what it assumes."""
     lines = []
     if plan.second is not None:
         systems = ", ".join(
@@ -88,10 +93,18 @@ def _placements(plan: FactoryPlan) -> Table:
 
 def _limits(plan: FactoryPlan) -> Table:
     t = _grid(("limit", ""), ("used", "right"), ("of", "right"), ("one more saves", "right"))
+    for row in limit_rows(plan):
+        t.add_row(*row)
+    return t
+
+
+def limit_rows(plan: FactoryPlan) -> list[list[str]]:
+    """Write each limit: what is used, what is allowed, and what one thousand more would save."""
+    rows = []
     for use in plan.limits:
         worth = f"{dollars(use.shadow_price * 1e3)} per k{use.unit}" if use.shadow_price > 1e-9 else "nothing"
-        t.add_row(use.limit, _amount(use.used, use.unit), _amount(use.most, use.unit), worth)
-    return t
+        rows.append([use.limit, _amount(use.used, use.unit), _amount(use.most, use.unit), worth])
+    return rows
 
 
 def _amount(value: float, unit: str) -> str:

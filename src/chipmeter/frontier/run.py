@@ -1,0 +1,141 @@
+"""frontier: measure the error of every unit and recipe once, price every chip, put both together."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from chipmeter._version import __version__
+from chipmeter.chips import Chip
+from chipmeter.comparison import EmulatedLinear, NumericError
+from chipmeter.comparison.linear import Progress, recipes_of
+from chipmeter.comparison.probe import Probe, probe_of
+from chipmeter.comparison.rows import chips_named, formats_named, locate, rentable_price
+from chipmeter.cost import estimate
+from chipmeter.frontier.interval import interval
+from chipmeter.frontier.points import Frontier, Point
+from chipmeter.frontier.store import Store
+from chipmeter.matmul import Unit
+from chipmeter.matmul import unit as find_unit
+from chipmeter.matmul.names import aliases
+from chipmeter.workloads import Architecture
+
+DEFAULT_CHIPS = (
+    "v100", "a100", "l40s", "h100", "h200", "b200", "gb300", "trn1", "trn2", "trn3", "tpu-v5p", "tpu-v6e", "tpu-v7", "mi300x",
+)  # fmt: skip
+DEFAULT_FORMATS = ("fp32", "tf32", "bf16", "fp16", "fp8", "int8", "mxfp8", "mxfp6", "mxfp4", "nvfp4")
+
+
+def frontier(
+    model: str | os.PathLike[str],
+    *,
+    chips: Sequence[str] | None = None,
+    formats: Sequence[str] | None = None,
+    phase: str | None = None,
+    batch: int = 32,
+    seq: int | None = None,
+    context: int | None = None,
+    layers: int | None = None,
+    threads: int | None = None,
+    store: Store | None = None,
+    progress: Progress | None = None,
+) -> Frontier:
+    """Measure error against dollars, joules and seconds for every chip, number format and recipe.
+
+    The error is that of the chip's bit-exact emulation on the model's own tensors: end to end where the network can be
+    run, on sampled layers and rows otherwise, with a confidence interval over what was not sampled. A unit and recipe
+    that several chips share are measured once.
+
+    Parameters
+    ----------
+    model : str or path
+        As for `chipmeter.compare`.
+    chips, formats : sequence of str, optional
+        Names, or ``["all"]`` for chips; formats that a chip lacks are left out.
+    phase, batch, seq, context
+        As in `chipmeter.estimate`.
+    layers : int, optional
+        Layers measured, as for `chipmeter.compare`.
+    threads : int, optional
+        Of the emulation.
+    store : Store, optional
+        Measurements found in it are not made again, and each new one is written as soon as it is done, so that a run
+        that was stopped goes on where it was.
+    progress : callable, optional
+        Called with what is being done and the share that is finished.
+
+    Raises
+    ------
+    ValueError
+        For an unknown model, chip or format, a damaged file, or sizes out of range.
+
+    Examples
+    --------
+    >>> f = frontier("gpt2", chips=["h100", "trn2"], formats=["bf16", "fp8"], layers=1)
+    >>> len(f.points), f.best("seconds")[-1].format
+    (6, 'bf16')
+    """
+    architecture, folder = locate(model)
+    asked = [(c, f) for c in chips_named(DEFAULT_CHIPS if chips is None else chips) for f in _formats(formats)]
+    emulated = [(c, f, unit) for c, f in asked if (unit := _unit(c, f)) is not None]
+    skipped = () if formats is None and chips is None else tuple(
+        f"{c.id} has no {f} arithmetic known here" for c, f in asked if _unit(c, f) is None
+    )  # fmt: skip
+    if not emulated:
+        raise ValueError("no chip asked for has any of the formats asked for: " + "; ".join(skipped[:3]))
+    probe = probe_of(architecture, folder, layers)
+    linears = list(
+        dict.fromkeys(EmulatedLinear(u, threads, recipe) for _, _, u in emulated for recipe in recipes_of(u))
+    )
+    errors: dict[tuple[Unit, str], NumericError] = {}
+    for done, linear in enumerate(linears):
+        if progress is not None:
+            progress(f"{linear.unit.name} {linear.recipe}", done / len(linears))
+        errors[linear.unit, linear.recipe] = measured(probe, linear, architecture, store)
+    if progress is not None:
+        progress("done", 1.0)
+    points = []
+    for c, f, u in emulated:
+        cost = estimate(
+            architecture, c, phase=phase, batch=batch, seq=seq, context=context, format=f, price=rentable_price(c)
+        )
+        for recipe in recipes_of(u):
+            error = errors[u, EmulatedLinear(u, threads, recipe).recipe]
+            low, high = interval(error.layers)
+            points.append(Point(c, f, recipe, u, error, low, high, cost))
+    return Frontier(architecture, probe.data, "synthetic" in probe.data, tuple(points), skipped)
+
+
+def measured(probe: Probe, linear: EmulatedLinear, model: Architecture, store: Store | None) -> NumericError:
+    """Measure the error of one unit and recipe, or take it from the store."""
+    if store is None:
+        return probe.measure(linear)
+    name = key(probe, linear, model)
+    found = store.get(name)
+    if found is None:
+        error = probe.measure(linear)
+        store.put(name, msgspec.json.encode(error))
+        return error
+    try:
+        return msgspec.json.decode(found, type=NumericError)
+    except msgspec.DecodeError as error:
+        raise ValueError(f"{store.path}: the result {name!r} cannot be read: {error}; it was left as it is") from None
+
+
+def key(probe: Probe, linear: EmulatedLinear, model: Architecture) -> str:
+    """Name a measurement by all that it depends on: version, model, data, the unit's whole record and the recipe."""
+    parts = (__version__, repr(model), probe.identity, repr(linear.unit), linear.recipe)
+    digest = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
+    return f"{model.name} {linear.unit.name} {linear.recipe} {digest}"
+
+
+def _formats(names: Sequence[str] | None) -> list[str]:
+    return formats_named(DEFAULT_FORMATS if names is None else names)
+
+
+def _unit(c: Chip, number_format: str) -> Unit | None:
+    name = c.units.get(number_format)
+    return None if name not in aliases() or number_format not in c.peak else find_unit(name)
