@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import msgspec
 
@@ -41,6 +44,7 @@ def frontier(
     layers: int | None = None,
     threads: int | None = None,
     store: Store | None = None,
+    client: Any = None,
     progress: Progress | None = None,
 ) -> Frontier:
     """Measure error against dollars, joules and seconds for every chip, number format and recipe.
@@ -64,6 +68,8 @@ def frontier(
     store : Store, optional
         Measurements found in it are not made again, and each new one is written as soon as it is done, so that a run
         that was stopped goes on where it was.
+    client : distributed.Client, optional
+        Workers that measure; they must see the same files. The result is the same.
     progress : callable, optional
         Called with what is being done and the share that is finished.
 
@@ -90,11 +96,8 @@ def frontier(
     linears = list(
         dict.fromkeys(EmulatedLinear(u, threads, recipe) for _, _, u in emulated for recipe in recipes_of(u))
     )
-    errors: dict[tuple[Unit, str], NumericError] = {}
-    for done, linear in enumerate(linears):
-        if progress is not None:
-            progress(f"{linear.unit.name} {linear.recipe}", done / len(linears))
-        errors[linear.unit, linear.recipe] = measured(probe, linear, architecture, store)
+    measure = _here if client is None else partial(_on, client)
+    errors = measure(probe, linears, architecture, store, progress, (model, layers))
     if progress is not None:
         progress("done", 1.0)
     points = []
@@ -103,26 +106,76 @@ def frontier(
             architecture, c, phase=phase, batch=batch, seq=seq, context=context, format=f, price=rentable_price(c)
         )
         for recipe in recipes_of(u):
-            error = errors[u, EmulatedLinear(u, threads, recipe).recipe]
+            error = errors[u, recipe]
             low, high = interval(error.layers)
             points.append(Point(c, f, recipe, u, error, low, high, cost))
     return Frontier(architecture, probe.data, "synthetic" in probe.data, tuple(points), skipped)
 
 
-def measured(probe: Probe, linear: EmulatedLinear, model: Architecture, store: Store | None) -> NumericError:
-    """Measure the error of one unit and recipe, or take it from the store."""
-    if store is None:
-        return probe.measure(linear)
-    name = key(probe, linear, model)
-    found = store.get(name)
-    if found is None:
-        error = probe.measure(linear)
-        store.put(name, msgspec.json.encode(error))
-        return error
+Errors = dict[tuple[Unit, str], NumericError]
+Source = tuple[str | os.PathLike[str], int | None]
+"""What a worker needs to build the probe for itself: the model and the layers."""
+
+
+def _here(
+    probe: Probe,
+    linears: Sequence[EmulatedLinear],
+    model: Architecture,
+    store: Store | None,
+    progress: Progress | None,
+    source: Source,
+) -> Errors:
+    """Measure in this process, one after the other."""
+    errors: Errors = {}
+    for done, linear in enumerate(linears):
+        if progress is not None:
+            progress(f"{linear.unit.name} {linear.recipe}", done / len(linears))
+        name = key(probe, linear, model)
+        found = None if store is None else store.get(name)
+        if found is None:
+            error = probe.measure(linear)
+            if store is not None:
+                store.put(name, msgspec.json.encode(error))
+        else:
+            error = _read(found, name, store)
+        errors[linear.unit, linear.recipe] = error
+    return errors
+
+
+def _on(
+    client: Any,
+    probe: Probe,
+    linears: Sequence[EmulatedLinear],
+    model: Architecture,
+    store: Store | None,
+    progress: Progress | None,
+    source: Source,
+) -> Errors:
+    """Measure on the workers of a client."""
+    from chipmeter.distributed import sweep
+
+    names = {key(probe, linear, model): linear for linear in linears}
+    arguments = {name: (str(source[0]), source[1], linear) for name, linear in names.items()}
+    found = sweep(measure_on_worker, arguments, client, store=store, progress=progress)
+    return {(names[n].unit, names[n].recipe): _read(value, n, store) for n, value in found.items()}
+
+
+def measure_on_worker(model: str, layers: int | None, linear: EmulatedLinear) -> bytes:
+    """Measure one unit and recipe in a worker, which keeps the probe for the next."""
+    return msgspec.json.encode(_probe(model, layers).measure(linear))
+
+
+@functools.lru_cache(maxsize=2)
+def _probe(model: str, layers: int | None) -> Probe:
+    return probe_of(*locate(model), layers)
+
+
+def _read(value: bytes, name: str, store: Store | None) -> NumericError:
     try:
-        return msgspec.json.decode(found, type=NumericError)
+        return msgspec.json.decode(value, type=NumericError)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{store.path}: the result {name!r} cannot be read: {error}; it was left as it is") from None
+        where = "a worker" if store is None else f"{store.path}"
+        raise ValueError(f"{where}: the result {name!r} cannot be read: {error}; it was left as it is") from None
 
 
 def key(probe: Probe, linear: EmulatedLinear, model: Architecture) -> str:
