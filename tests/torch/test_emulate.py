@@ -70,7 +70,7 @@ def test_training_moves_an_emulated_network() -> None:
         loss = ((net(x) - y) ** 2).mean()
         loss.backward()
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(float(loss.detach()))
     assert losses[-1] < 0.9 * losses[0]
 
 

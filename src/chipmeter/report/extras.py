@@ -10,7 +10,6 @@ _EXTRAS = {
     "jinja2": "report",
     "dask": "distributed",
     "distributed": "distributed",
-    "torch": "torch",
 }
 
 
