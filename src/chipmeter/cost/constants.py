@@ -32,6 +32,10 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         Between which 90 % of log(measured / predicted) of rows not fitted on lie.
     span : dict of str to (float, float)
         Least and greatest of each input among the rows.
+    groups : dict of str to (float, float)
+        Bounds in place of `low` and `high` for rows of a group; ``new`` where the model or chip is not among `known`.
+    known : tuple of str
+        Models and chips among the rows.
     source, date : str
     """
 
@@ -44,6 +48,8 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     date: str
     span: dict[str, tuple[float, float]] = {}
+    groups: dict[str, tuple[float, float]] = {}
+    known: tuple[str, ...] = ()
 
     def transferred(self) -> Constants:
         """Return the same constants for a chip they were not fitted on: with a wider interval."""
@@ -118,6 +124,11 @@ def write_book(path: Path, chip: str, kinds: Mapping[str, Mapping[str, Constants
             if one.span:
                 spans = ", ".join(f"{_bare(k)} = [{low:.6g}, {high:.6g}]" for k, (low, high) in one.span.items())
                 lines.append(f"span = {{ {spans} }}")
+            if one.groups:
+                bounds = ", ".join(f"{_bare(k)} = [{low:.4f}, {high:.4f}]" for k, (low, high) in one.groups.items())
+                lines.append(f"groups = {{ {bounds} }}")
+            if one.known:
+                lines.append(f"known = [{', '.join(_quoted(name) for name in one.known)}]")
             lines += ["", f"[{key}.values]"]
             lines += [f"{_bare(k)} = {_number(value)}" for k, value in one.values.items()]
             lines.append("")

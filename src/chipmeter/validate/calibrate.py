@@ -16,6 +16,7 @@ from chipmeter.cost.device import Device
 from chipmeter.cost.fitting import Array, Parameter, conformal, fit, held_out_errors
 from chipmeter.cost.gemm import gemm_seconds, parameters
 from chipmeter.cost.power import board_watts, fit_watts
+from chipmeter.validate import training
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.ops import (
     KINDS,
@@ -32,6 +33,7 @@ from chipmeter.validate.ops import (
     power_shape,
     power_terms,
 )
+from chipmeter.validate.shapes import read_shapes
 from chipmeter.validate.tables import Table, read_folder, read_table
 
 Mask = NDArray[np.bool_]
@@ -246,6 +248,9 @@ def refit(path: Path) -> Books:
         for chip, kinds in calibrate(tables[name]).items():
             for kind, variants in kinds.items():
                 books.setdefault(chip, {}).setdefault(kind, {}).update(variants)
+    steps = [tables[name] for name in training.TABLES if name in tables]
+    if steps:
+        books["training"] = {"training": training.fit_training(steps, read_shapes(path))}
     if not books:
         raise ValueError(f"no table in {path} determines constants; understood: {', '.join(FITS)}")
     return books

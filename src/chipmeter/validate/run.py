@@ -9,15 +9,20 @@ from pathlib import Path
 
 import msgspec
 
-from chipmeter.validate import ops
+from chipmeter.validate import ops, training
 from chipmeter.validate.score import Answers, Score, score
+from chipmeter.validate.shapes import Shapes, read_shapes
 from chipmeter.validate.tables import Table, read_folder
 
-Predictor = Callable[[Table], list[Answers]]
+Predictor = Callable[[Table, Shapes], list[Answers]]
 
 
 def _one(predict: Callable[[Table], Answers]) -> Predictor:
-    return lambda table: [predict(table)]
+    return lambda table, shapes: [predict(table)]
+
+
+def _training(table: Table, shapes: Shapes) -> list[Answers]:
+    return [training.training_table(table, shapes)]
 
 
 PREDICTORS: dict[str, Predictor] = {
@@ -25,6 +30,7 @@ PREDICTORS: dict[str, Predictor] = {
     "op_gemm_best_mamf": _one(ops.gemm_table),
     "op_attention": _one(ops.attention_table),
     "energy_op_power": _one(ops.power_table),
+    **dict.fromkeys(training.TABLES, _training),
 }
 """By the stem of the file."""
 
@@ -55,12 +61,15 @@ def answers(folder: str | os.PathLike[str] | None = None) -> tuple[list[tuple[Ta
     """
     found: list[tuple[Table, Answers]] = []
     skipped = []
-    for table in read_folder(EXAMPLES if folder is None else Path(folder)):
+    path = EXAMPLES if folder is None else Path(folder)
+    tables = read_folder(path)
+    shapes = read_shapes(path)
+    for table in tables:
         predict = PREDICTORS.get(table.name)
         if predict is None:
             skipped.append(table.name)
         elif table.rows:
-            found += [(table, one) for one in predict(table)]
+            found += [(table, one) for one in predict(table, shapes)]
     return found, skipped
 
 
