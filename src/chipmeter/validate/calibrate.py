@@ -16,7 +16,7 @@ from chipmeter.cost.device import Device
 from chipmeter.cost.fitting import Array, Parameter, conformal, fit, held_out_errors
 from chipmeter.cost.gemm import gemm_seconds, parameters
 from chipmeter.cost.power import board_watts, fit_watts
-from chipmeter.validate import training
+from chipmeter.validate import serving, training
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.ops import (
     KINDS,
@@ -251,6 +251,8 @@ def refit(path: Path) -> Books:
     steps = [tables[name] for name in training.TABLES if name in tables]
     if steps:
         books["training"] = {"training": training.fit_training(steps, read_shapes(path))}
+    if set(serving.READERS) & set(tables):
+        books["serving"] = {"serving": serving.fit_serving(tables, read_shapes(path))}
     if not books:
         raise ValueError(f"no table in {path} determines constants; understood: {', '.join(FITS)}")
     return books

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from chipmeter.validate import ops, training
+from chipmeter.validate import ops, serving, training
 from chipmeter.validate.score import Answers, Score, score
 from chipmeter.validate.shapes import Shapes, read_shapes
 from chipmeter.validate.tables import Table, read_folder
@@ -31,6 +31,7 @@ PREDICTORS: dict[str, Predictor] = {
     "op_attention": _one(ops.attention_table),
     "energy_op_power": _one(ops.power_table),
     **dict.fromkeys(training.TABLES, _training),
+    **dict.fromkeys(serving.READERS, serving.serving_table),
 }
 """By the stem of the file."""
 
