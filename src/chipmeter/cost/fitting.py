@@ -97,7 +97,7 @@ def conformal(errors: Array, level: float = 0.9) -> tuple[float, float]:
     >>> import numpy as np
     >>> low, high = conformal(np.linspace(-0.1, 0.1, 201))
     >>> round(low, 3), round(high, 3)
-    (-0.091, 0.091)
+    (-0.09, 0.09)
     """
     n = len(errors)
     if n == 0:

@@ -78,7 +78,7 @@ def weight_bytes(model: Shape, format: str) -> float:
 
 
 def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> float:
-    """Requests whose whole cache fits beside the weights; at least one."""
+    """Count the requests whose whole cache fits beside the weights; at least one."""
     room = load.chips * chip.memory * spare - weight_bytes(model, load.format)
     copies = load.chips if model.latent and not load.split_requests else 1.0
     each = (load.prompt + load.answer) * model.layers * model.cache_width * load.cache_width * copies
@@ -103,7 +103,9 @@ def product_bodies(chip: Device, format: str, m: Array, n: Array, k: Array) -> A
     return time.total - time.launch
 
 
-def layer_shapes(model: Shape, rows: float, attention_split: float, split: float) -> list[tuple[float, float, float, float]]:
+def layer_shapes(
+    model: Shape, rows: float, attention_split: float, split: float
+) -> list[tuple[float, float, float, float]]:
     """List the dense products of all layers: (rows, outputs, inputs, executions)."""
     h, d, layers = float(model.hidden), float(model.head_dim), float(model.layers)
     heads = model.heads / attention_split

@@ -80,7 +80,11 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         """Parameters of the projections of one layer."""
         if self.latent:
             wide = self.head_dim + self.rope
-            query = self.query_rank * (self.hidden + self.heads * wide) if self.query_rank else self.hidden * self.heads * wide
+            query = (
+                self.query_rank * (self.hidden + self.heads * wide)
+                if self.query_rank
+                else self.hidden * self.heads * wide
+            )
             keys = self.hidden * (self.latent + self.rope) + self.latent * self.heads * 2 * self.head_dim
             return query + keys + self.heads * self.head_dim * self.hidden
         return self.hidden * self.head_dim * (2 * self.heads + 2 * self.kv_heads)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter.cost.fitting import Array, Parameter, fit, held_out_errors
+from chipmeter.cost.fitting import Array, Parameter, fit
 
 
 class Terms(NamedTuple):
@@ -82,21 +82,3 @@ def fit_terms(
     wanted = [Parameter(name, *priors[name]) for name in terms.parts]
     wanted += [Parameter(name, *priors.get(name, (1.0, factor_spread))) for name in terms.factors]
     return fit(wanted, lambda values: evaluate(values, terms), measured, scale=scale, pull=weight)
-
-
-def errors_of(
-    terms: Terms,
-    measured: Array,
-    values: Mapping[str, float],
-    priors: Mapping[str, tuple[float, float]],
-    *,
-    factor_spread: float = 0.15,
-    scale: float = 0.06,
-) -> tuple[Array, Array]:
-    """Return log errors, measured over predicted: of all rows, and of rows left out of the fit in turn."""
-
-    def refit(rows: NDArray[np.bool_]):  # type: ignore[no-untyped-def]
-        part = fit_terms(terms.take(rows), measured[rows], priors, factor_spread=factor_spread, scale=scale)
-        return lambda test: evaluate(part, terms.take(test))
-
-    return np.log(measured / evaluate(values, terms)), held_out_errors(refit, measured)

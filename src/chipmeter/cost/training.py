@@ -123,7 +123,10 @@ def step_parts(model: Shape, chip: Device, plan: Plan) -> dict[str, float]:
     if model.latent:
         low = float(model.query_rank or h)
         shapes = [(tokens, low, h, passes), (tokens, query, low, passes), (tokens, h, model.heads * d / t, passes)]
-        shapes += [(tokens, model.latent + model.rope, h, passes), (tokens, 2 * model.heads * d / t, model.latent, passes)]
+        shapes += [
+            (tokens, model.latent + model.rope, h, passes),
+            (tokens, 2 * model.heads * d / t, model.latent, passes),
+        ]
     else:
         wide = (model.heads / t + 2 * max(model.kv_heads / t, 1.0)) * d
         shapes = [(tokens, wide, h, passes), (tokens, h, model.heads * d / t, passes)]
@@ -143,7 +146,9 @@ def step_parts(model: Shape, chip: Device, plan: Plan) -> dict[str, float]:
         experts = _both_ways(chip, plan, plan.format, grouped)
         experts += 3 * moe * local * model.expert_weights * 2.0 / chip.bandwidth
     share = 1.0 + plan.recompute
-    seen = attention_forward(chip, plan.micro, model.heads / t, max(model.kv_heads / t, 1.0), d, plan.seq) / plan.context
+    seen = (
+        attention_forward(chip, plan.micro, model.heads / t, max(model.kv_heads / t, 1.0), d, plan.seq) / plan.context
+    )
     attention = (2.5 + share) * passes * seen
     width = 16.0 * h / t + 4.0 * model.heads * d / t
     inner = dense * 3.0 * model.mats * model.ffn / t + moe * (6.0 * model.active * (h + model.moe_ffn) / t)
@@ -154,7 +159,7 @@ def step_parts(model: Shape, chip: Device, plan: Plan) -> dict[str, float]:
         chip, "all-gather", plan.micro * plan.seq * cached * 2.0, plan.context, t * plan.context
     )  # fmt: skip
     routed = tokens / t * model.active * h * 2.0
-    traffic = 4.0 * moe * collective_seconds(chip, "all-to-all", routed, plan.expert, plan.expert * (t if t > 1 else 1))
+    traffic = 4.0 * moe * collective_seconds(chip, "all-to-all", routed, plan.expert, plan.expert * (max(1, t)))
     sends = 2.0 * micro * plan.virtual * tokens * h * 2.0 / t / chip.network if plan.pipeline > 1 else 0.0
     work = linear + attention + experts + pointwise + 0.3 * tensor + 0.5 * traffic
     stays = model.dense_weights / (t * plan.pipeline) + model.vocab * h / t
@@ -163,7 +168,9 @@ def step_parts(model: Shape, chip: Device, plan: Plan) -> dict[str, float]:
     trained = 0.01 if plan.adapters else 1.0
     replicas, apart = plan.data * plan.context, t * plan.data * plan.context
     reduce = trained * 3.0 * collective_seconds(chip, "all-gather", stays * 2.0, replicas, apart)
-    reduce += trained * 3.0 * collective_seconds(chip, "all-gather", goes * 2.0, max(1.0, replicas * t / plan.expert), apart)
+    reduce += (
+        trained * 3.0 * collective_seconds(chip, "all-gather", goes * 2.0, max(1.0, replicas * t / plan.expert), apart)
+    )
     gathers = (2.0 + trained) * micro * collective_seconds(chip, "all-gather", stays * 2.0, replicas, apart)
     return {
         "linear": linear,

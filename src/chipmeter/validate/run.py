@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from chipmeter.validate import ops, serving, training
+from chipmeter.validate import diffusion, memory, network, neuron, node, ops, serving, training
 from chipmeter.validate.score import Answers, Score, score
 from chipmeter.validate.shapes import Shapes, read_shapes
 from chipmeter.validate.tables import Table, read_folder
@@ -22,7 +22,19 @@ def _one(predict: Callable[[Table], Answers]) -> Predictor:
 
 
 def _training(table: Table, shapes: Shapes) -> list[Answers]:
-    return [training.training_table(table, shapes)]
+    return [training.training_table(table, shapes), *memory.peak_answers(table, shapes)]
+
+
+def _pictures(table: Table, shapes: Shapes) -> list[Answers]:
+    return [*diffusion.picture_table(table), *memory.picture_peaks(table)]
+
+
+def _mlperf(table: Table, shapes: Shapes) -> list[Answers]:
+    return [*serving.serving_table(table, shapes), *diffusion.picture_table(table)]
+
+
+def _many(predict: Callable[[Table], list[Answers]]) -> Predictor:
+    return lambda table, shapes: predict(table)
 
 
 PREDICTORS: dict[str, Predictor] = {
@@ -32,6 +44,12 @@ PREDICTORS: dict[str, Predictor] = {
     "energy_op_power": _one(ops.power_table),
     **dict.fromkeys(training.TABLES, _training),
     **dict.fromkeys(serving.READERS, serving.serving_table),
+    "inference_mlperf": _mlperf,
+    "inference_diffusion": _pictures,
+    "memory_activation": memory.activation_table,
+    "nki_kernels": _many(neuron.kernel_table),
+    "energy_training_mlperf": _many(node.node_table),
+    **dict.fromkeys(network.TABLES, _many(network.collective_table)),
 }
 """By the stem of the file."""
 

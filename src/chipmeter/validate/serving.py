@@ -4,153 +4,29 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from chipmeter.cost.constants import Constants, book
-from chipmeter.cost.device import Device
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.serving import (
     FIRST_PARTS,
     FIRST_PRIORS,
     STEP_PARTS,
     STEP_PRIORS,
-    Serving,
-    capacity,
     decode_parts,
     first_parts,
     weight_bytes,
 )
-from chipmeter.cost.shape import Shape
 from chipmeter.cost.terms import Terms, evaluate, flags
-from chipmeter.validate.hardware import hardware, kin
+from chipmeter.validate.hardware import kin
 from chipmeter.validate.ops import Sheet
 from chipmeter.validate.program import fit_program, nearest_chip, predict_program
 from chipmeter.validate.score import Answers
-from chipmeter.validate.shapes import Shapes, find_shape
-from chipmeter.validate.tables import Row, Table
-from chipmeter.validate.training import one_core
-
-
-class Point(NamedTuple):
-    """One row understood."""
-
-    model: Shape
-    chip: Device
-    load: Serving
-    batch: float
-    room: float
-    engine: str
-    format: str
-    mode: str
-    year: float
-
-
-def _whole(cells: Row, key: str, default: float) -> float:
-    text = (cells.get(key) or "").strip()
-    return float(text) if re.fullmatch(r"\d+(\.\d*)?", text) and float(text) > 0 else default
-
-
-def served_format(text: str) -> str:
-    """Name the format that weights are served in.
-
-    >>> served_format("fp4"), served_format("FP16/w:int8"), served_format("")
-    ('nvfp4', 'fp8', 'bf16')
-    """
-    low = text.lower()
-    return "nvfp4" if re.search("fp4|int4", low) else "fp8" if re.search("fp8|int8", low) else "bf16"
-
-
-def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
-    """Understand a row of the InferenceX table.
-
-    Its columns multiply tensor by expert parallelism in some rows; the id inside `source` states them apart.
-    """
-    cells = table.rows[row]
-    model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
-    format, engine = served_format(cells.get("precision") or ""), (cells.get("engine") or "").lower()
-    pools = (cells.get("mode") or "").startswith("disagg")
-    tp, ep = _whole(cells, "tp", 1), _whole(cells, "ep", 1)
-    stated = re.search(r"_tp(\d+)(?:_0)?_ep(\d+|none)", cells.get("source") or "")
-    chips = max(tp, ep if tp == 1 else 1)
-    if stated:
-        chips = max(float(stated.group(1)), 1.0)
-    elif ep > 1 and tp == ep * ep:
-        chips = ep
-    adp = not pools and (tp == 1 and ep > 1 or _whole(cells, "dp_attn", 1) == tp > 1)
-    if pools:
-        decode = re.search(r"tp=(\d+)", cells.get("decode_cfg") or "")
-        chips = float(decode.group(1)) if decode else 8.0
-        adp = chips > chip.domain or chips >= 16
-    least = weight_bytes(model, format) / (0.9 * chip.memory)
-    while chips < least:
-        chips *= 2
-    load = Serving(
-        chips=int(chips), sequences=_whole(cells, "concurrency_or_batch", 64), prompt=_whole(cells, "isl", 1024),
-        answer=_whole(cells, "osl", 1024), format=format, cache_width=1.0 if engine == "trtllm" and format != "bf16" else 2.0,
-        split_requests=bool(adp), pools=pools,
-    )  # fmt: skip
-    room = capacity(model, chip, load)
-    year = re.match(r"(20\d\d)-?(\d\d)?", cells.get("date") or "")
-    when = float(year.group(1)) + (min(float(year.group(2) or 6), 12) - 1) / 12 if year else 2026.0
-    batch = min(load.sequences, room)
-    return Point(model, chip, load, batch, room, engine, format, "disagg" if pools else "agg", when)
-
-
-def read_offline(table: Table, row: int, shapes: Shapes) -> Point:
-    """Understand a row of TensorRT-LLM's throughput table: as many requests at once as fit, 2,048 at most."""
-    cells = table.rows[row]
-    model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
-    format = served_format(cells.get("precision") or "")
-    chips = max(1.0, _whole(cells, "n_accel", 1))
-    load = Serving(
-        chips=int(_whole(cells, "tp", chips)), sequences=2048, prompt=_whole(cells, "isl", 1000),
-        answer=_whole(cells, "osl", 1000), format=format, cache_width=1.0,
-    )  # fmt: skip
-    stages = chips / load.chips
-    room = capacity(model, chip, msgspec.structs.replace(load, chips=int(chips)))
-    batch = min(2048.0 * stages, room)
-    load = msgspec.structs.replace(load, sequences=batch)
-    return Point(model, chip, load, batch, room, "trtllm", format, f"pipeline {stages:.0f}" if stages > 1 else "", 2025.7)
-
-
-MLPERF_LENGTHS = {"llama2-70b": (294.0, 294.0), "llama3.1-8b": (778.0, 73.0), "llama3.1-405b": (9428.0, 684.0)}
-MLPERF_LENGTHS |= {"deepseek-r1": (794.0, 3880.0), "mixtral8x7b": (379.0, 145.0)}
-"""Mean tokens of prompt and answer of MLPerf's data sets (their published statistics)."""
-
-
-def read_mlperf(table: Table, row: int, shapes: Shapes) -> Point:
-    """Understand a row of MLPerf inference."""
-    cells = table.rows[row]
-    model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
-    format = served_format(cells.get("precision") or "")
-    prompt, answer = MLPERF_LENGTHS.get(model.name, (1000.0, 500.0))
-    least = 1
-    while weight_bytes(model, format) > 0.8 * chip.memory * least:
-        least *= 2
-    load = Serving(chips=least, sequences=1024, prompt=prompt, answer=answer, format=format, cache_width=1.0)
-    room = capacity(model, chip, load)
-    mode = (cells.get("mode") or "Offline").split(" ")[0].lower()
-    batch = min(1024.0 if mode == "offline" else 768.0 if mode == "server" else 96.0, room)
-    load = msgspec.structs.replace(load, sequences=batch)
-    return Point(model, chip, load, batch, room, (cells.get("engine") or "").split(" ")[0].lower(), format, mode, 2025.7)
-
-
-def read_static(table: Table, row: int, shapes: Shapes) -> Point:
-    """Understand a row of a table of static batches on Neuron cores or TPU chips."""
-    cells = table.rows[row]
-    model, whole = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
-    chip = one_core(whole)
-    format = served_format(cells.get("precision") or "")
-    batch = _whole(cells, "concurrency_or_batch", 1)
-    load = Serving(
-        chips=int(_whole(cells, "tp", _whole(cells, "n_accel", 1))), sequences=batch, prompt=_whole(cells, "isl", 128),
-        answer=_whole(cells, "osl", 128), format=format, pools=(cells.get("mode") or "") != "online",
-    )  # fmt: skip
-    room = capacity(model, chip, load)
-    return Point(model, chip, load, min(batch, room), room, (cells.get("engine") or "")[:12], format, "", 2024.5)
+from chipmeter.validate.serving_rows import Point, kind_of, read_mlperf, read_offline, read_silicon, read_static
+from chipmeter.validate.shapes import Shapes
+from chipmeter.validate.tables import Table
 
 
 def step_terms(points: list[Point], values: Mapping[str, float] | None = None) -> Terms:
@@ -159,24 +35,23 @@ def step_terms(points: list[Point], values: Mapping[str, float] | None = None) -
     rows = [decode_parts(p.model, chip, p.load, p.batch) for p, chip in zip(points, chips, strict=True)]
     parts = {name: np.array([row[name] for row in rows]) for name in STEP_PARTS}
     near = [p.chip.id if values is None else nearest_chip(p.chip.id, values) for p in points]
-    factors = flags("engine", [p.engine for p in points]) | flags("chip", near) | flags("mode", [p.mode for p in points])
+    factors = (
+        flags("engine", [p.engine for p in points]) | flags("chip", near) | flags("mode", [p.mode for p in points])
+    )
     factors |= flags("format", [p.format for p in points])
     factors |= flags("engine on", [f"{p.engine} {chip}" for p, chip in zip(points, near, strict=True)])
     factors |= flags("engine kind", [f"{p.engine} {kind_of(p)}" for p in points])
     factors |= flags("engine format", [f"{p.engine} {p.format} {kind_of(p)}" for p in points])
     factors |= flags("split", [f"{p.engine} {p.mode}" if p.load.split_requests else "" for p in points])
-    factors |= flags("apart", [f"{p.engine} {near[i]} {p.format}" if p.load.pools else "" for i, p in enumerate(points)])
+    factors |= flags(
+        "apart", [f"{p.engine} {near[i]} {p.format}" if p.load.pools else "" for i, p in enumerate(points)]
+    )
     factors["year"] = np.array([p.year - 2026.0 for p in points])
     apart = np.array([float(p.load.pools) for p in points])
     factors["crowd apart"] = apart * np.log2([max(p.load.sequences, 1.0) for p in points]) / 10.0
     factors["size apart"] = apart * np.log2([max(p.load.chips, 1.0) for p in points]) / 10.0
     floor = np.array([_floor(p) for p in points])
     return Terms(parts, factors, floor)
-
-
-def kind_of(point: Point) -> str:
-    """Name the kind of model served."""
-    return "latent" if point.model.latent else "moe" if point.model.experts else "dense"
 
 
 def _floor(point: Point) -> float:
@@ -193,10 +68,14 @@ def first_terms(points: list[Point], steps: Array, values: Mapping[str, float] |
     rows = [first_parts(p.model, c, p.load, s, p.room) for p, c, s in zip(points, chips, steps.tolist(), strict=True)]
     parts = {name: np.array([row[name] for row in rows]) for name in FIRST_PARTS}
     near = [p.chip.id if values is None else nearest_chip(p.chip.id, values) for p in points]
-    factors = flags("engine", [p.engine for p in points]) | flags("chip", near) | flags("mode", [p.mode for p in points])
+    factors = (
+        flags("engine", [p.engine for p in points]) | flags("chip", near) | flags("mode", [p.mode for p in points])
+    )
     factors |= flags("engine kind", [f"{p.engine} {kind_of(p)}" for p in points])
     factors |= flags("engine mode", [f"{p.engine} {p.mode}" for p in points])
-    factors |= flags("apart", [f"{p.engine} {near[i]} {p.format}" if p.load.pools else "" for i, p in enumerate(points)])
+    factors |= flags(
+        "apart", [f"{p.engine} {near[i]} {p.format}" if p.load.pools else "" for i, p in enumerate(points)]
+    )
     crowd = np.log2(np.maximum([p.load.sequences for p in points], 1.0)) / 10.0
     factors["crowd"] = crowd
     factors["crowd apart"] = crowd * np.array([p.load.pools for p in points])
@@ -222,6 +101,8 @@ NOT_TEXT = re.compile("diffusion|sdxl|flux", re.IGNORECASE)
 
 STEP_FIT = {**STEP_PRIORS, "year": (1.0, 0.2), "crowd apart": (1.0, 0.6), "size apart": (1.0, 0.6)}
 FIRST_FIT = {**FIRST_PRIORS, "crowd": (1.0, 0.6), "crowd apart": (1.0, 0.6)}
+NEURON_FIRST = {**FIRST_FIT, "own": (5.0, 1.0), "burst": (5.0, 1.0)}
+"""Compiled graphs read prompts at a small share of peak, all prompts of a static batch in turn."""
 
 
 def _label(value: str, fallback: float) -> float:
@@ -275,7 +156,8 @@ def fit_serving(tables: Mapping[str, Table], shapes: Shapes) -> dict[str, Consta
                 times = np.array([table.number(row, "ttft_ms") * 1e-3 for row in lines])
                 predicted = evaluate(found[kind].values, step_terms(here))
                 terms = first_terms(here, predicted)
-                found[f"first_{kind}"] = _fit(terms, times, FIRST_FIT, here, table.name, 0.2, 0.25)
+                priors = NEURON_FIRST if kind in ("neuron", "tpu") else FIRST_FIT
+                found[f"first_{kind}"] = _fit(terms, times, priors, here, table.name, 0.2, 0.25)
     return found
 
 
@@ -325,7 +207,8 @@ def serving_table(table: Table, shapes: Shapes) -> list[Answers]:
     for place, i in enumerate(firsts):
         _describe(first, place, points[i], points[i].model.active_parameters * points[i].load.prompt)
     lines = np.array(rows)
-    out = [sheet.answers()._replace(lines=lines)]
+    out = [_as_throughput(table, sheet, rows, points) if _is_throughput(table) else sheet.answers()]
+    out[0] = out[0]._replace(lines=lines)
     if firsts:
         out.append(first.answers(f"{table.name}:ttft")._replace(lines=lines[firsts]))
     return out
@@ -335,3 +218,20 @@ def _describe(sheet: Sheet, row: int, point: Point, work: float) -> None:
     sheet.slices[row] = f"{point.chip.id} {point.mode}".strip()
     sheet.chips[row], sheet.models[row] = f"{point.chip.id} {point.format}", point.model.name
     sheet.work[row] = work
+
+
+def _is_throughput(table: Table) -> bool:
+    """Whether a table gives throughput and no time per token."""
+    return not any((cells.get("tpot_ms") or "").strip() for cells in table.rows)
+
+
+def _as_throughput(table: Table, sheet: Sheet, rows: list[int], points: list[Point]) -> Answers:
+    """Turn predicted steps into tokens per second of the whole system."""
+    value = np.array([table.number(row, "value") for row in rows])
+    tokens = value * sheet.measured
+    low, high = tokens / sheet.high, tokens / sheet.low
+    sheet.expected, sheet.low, sheet.high = tokens / sheet.expected, low, high
+    sheet.measured = value
+    for i, (row, point) in enumerate(zip(rows, points, strict=True)):
+        sheet.work[i] = _label(table.rows[row].get("n_accel") or "", 1.0) / point.model.active_parameters
+    return sheet.answers(is_rate=True)

@@ -18,8 +18,12 @@ Shapes = dict[str, Shape]
 PLAIN = re.compile(r"gpt-?\d|gpt3|mpt|maxtext-(22|52)b|nemotron-?4|nemotron-h|nemotron.?3|bert|vit|clip|codegen|opt-")
 """Models without a gate in their feed-forward part; gpt-oss is not one of them."""
 
-BERT = Shape(name="bert-large", layers=24, hidden=1024, ffn=4096, heads=16, kv_heads=16, head_dim=64, vocab=30522, gated=False)
-VIT = Shape(name="vit-base", layers=12, hidden=768, ffn=3072, heads=12, kv_heads=12, head_dim=64, vocab=1000, gated=False)
+BERT = Shape(
+    name="bert-large", layers=24, hidden=1024, ffn=4096, heads=16, kv_heads=16, head_dim=64, vocab=30522, gated=False
+)
+VIT = Shape(
+    name="vit-base", layers=12, hidden=768, ffn=3072, heads=12, kv_heads=12, head_dim=64, vocab=1000, gated=False
+)
 
 EXTRA: dict[str, tuple[int, int, int, int, int, int]] = {
     "llama2-7b": (32, 4096, 11008, 32, 32, 32000),
@@ -63,7 +67,9 @@ def normal(name: str) -> str:
     """
     low = name.lower().split(" (")[0].split("/")[-1].replace("meta-", "").replace("_", ".")
     low = re.sub(r"-(instruct|fp8|nvfp4|hf|base|it|v0\.\d|99(\.9)?|lora)\b", "", low)
-    return re.sub(r"^(llama|gpt|codellama|mixtral|gemma)-(\d)", r"\1\2", low).replace("llama3.0", "llama3").split(" ")[0]
+    return (
+        re.sub(r"^(llama|gpt|codellama|mixtral|gemma)-(\d)", r"\1\2", low).replace("llama3.0", "llama3").split(" ")[0]
+    )
 
 
 def _number(row: Mapping[str, str], key: str) -> int:
