@@ -13,7 +13,20 @@ import click
 
 from chipmeter._version import __version__
 
-_COMMANDS = ("chips", "claims", "compare", "estimate", "factory", "formats", "frontier", "info", "units", "verify")
+_COMMANDS = (
+    "calibrate",
+    "chips",
+    "claims",
+    "compare",
+    "estimate",
+    "factory",
+    "formats",
+    "frontier",
+    "info",
+    "units",
+    "validate",
+    "verify",
+)
 
 
 class _Lazy(click.Group):
