@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chipmeter.chips import chip, system
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
+    from chipmeter.identification import identify
     from chipmeter.verify import verify
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "compare",
     "decode",
     "estimate",
+    "identify",
     "matmul",
     "quantize",
     "sqnr",
@@ -48,6 +50,7 @@ _LATER = {
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
     "estimate": "chipmeter.cost",
+    "identify": "chipmeter.identification",
     "verify": "chipmeter.verify",
 }
 

@@ -18,7 +18,7 @@ from chipmeter.matmul.units import OPERANDS
 ONE = {"ue8m0": 0x7F, "ue4m3": 0x38}
 
 
-class NotVisible(Exception):  # noqa: N818 (a finding, not an error)
+class NotVisible(Exception):
     """An input that would show a property does not exist in these types."""
 
 

@@ -7,6 +7,7 @@ the smallest subtree that holds i and j.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,9 @@ from chipmeter.identification.dots import Dots, NotVisible
 
 Tree = int | tuple["Tree", ...]
 """A leaf is a position k; a node joins its children in one step."""
+
+LONG = 1024
+"""Products of the sum in which blocks are looked for."""
 
 SHOWN_BY = "+M, -M at two positions, units elsewhere: the units lost"
 
@@ -44,7 +48,12 @@ class Masks:
         a[:, first], b[:, first] = big_a, big_b
         a[rows, list(others)], b[rows, list(others)] = -big_a, big_b
         kept = self._dots(a, b).astype(np.float64) / 2.0**self._unit
-        if not np.isfinite(kept).all() or (kept != np.rint(kept)).any() or (kept < 0).any() or (kept > self._n - 2).any():
+        if (
+            not np.isfinite(kept).all()
+            or (kept != np.rint(kept)).any()
+            or (kept < 0).any()
+            or (kept > self._n - 2).any()
+        ):
             raise NotVisible
         return [self._n - int(x) for x in kept]
 
@@ -106,19 +115,29 @@ def describe(dots: Dots, kept: int) -> list[tuple[str, str]]:
     Returns
     -------
     list of (name, value)
+        What the exponents of these types cannot show is left out.
     """
-    short = 64
-    masks = Masks(dots, short, kept)
-    sizes = [1, *masks.sizes(0, range(1, short))]
-    found = [("order", _local(sizes, masks))]
-    long = Masks(dots, 1024, kept)
-    marks = range(15, 1024, 16)
-    far = [*long.sizes(0, marks)]
-    found.append(("order to k = 1024", _global(far, list(marks), long)))
-    if dots.device.addend:
-        start = long.start()
-        what = "with the first step" if start <= max(1, _step(sizes)) else f"after the first {start} products"
-        found.append(("accumulator c", f"enters {what}"))
+    found = []
+    step: int | None = None
+    for short in (64, 32):
+        try:
+            masks = Masks(dots, short, kept)
+            sizes = [1, *masks.sizes(0, range(1, short))]
+            found.append(("order", _local(sizes, masks)))
+            step = _step(sizes)
+            break
+        except NotVisible:
+            continue
+    marks = range(15, LONG, 16)
+    try:
+        long = Masks(dots, LONG, kept)
+        found.append((f"order to k = {LONG}", _global(long.sizes(0, marks), list(marks), long, step)))
+        if dots.device.addend:
+            start = long.start()
+            what = "with the first step" if start <= max(1, step or 0) else f"after the first {start} products"
+            found.append(("accumulator c", f"enters {what}"))
+    except NotVisible:
+        pass
     return found
 
 
@@ -139,7 +158,7 @@ def _local(sizes: list[int], masks: Masks) -> str:
     if lanes > 2 and all(size == k // lanes * lanes + 1 for k, size in enumerate(sizes) if k >= lanes):
         return f"steps of {lanes} products and the accumulator added exactly, k ascending"
     if step == 0:
-        return f"tree {show(build(masks, range(32))[0])}"
+        return f"tree {show(build(masks, range(min(32, len(sizes))))[0])}"
     if step == len(sizes):
         tree = build(masks, range(16))[0]
         flat = isinstance(tree, tuple) and all(isinstance(t, int) for t in tree)
@@ -150,23 +169,26 @@ def _local(sizes: list[int], masks: Masks) -> str:
     return f"steps of {step} products, k ascending, each a tree {show(tree)}"
 
 
-def _global(far: list[int], marks: list[int], masks: Masks) -> str:
-    if far == [m + 1 for m in marks]:
+def _global(far: list[int], marks: list[int], masks: Masks, step: int | None) -> str:
+    if far == [m + 1 for m in marks] and step != 0:
         return "one chain"
-    prefix = next((i for i, (mark, size) in enumerate(zip(marks, far, strict=True)) if size != mark + 1), 0)
-    ends = sorted({*far[prefix:]} | ({marks[prefix - 1] + 1} if prefix else set()))
-    if far == sorted(far) and ends[-1] == 1024 and len(ends) > 1:
-        blocks = [b - a for a, b in zip([0, *ends], ends, strict=False)]
-        kind = _inside(ends, masks)
-        if len(set(blocks)) == 1:
-            return f"blocks of {blocks[0]} products{kind}, one block after another"
-        return f"blocks of {', '.join(map(str, blocks))} products{kind}, one block after another"
-    return f"tree over every 64th product {show(build(masks, range(0, 1024, 64))[0])}"
+    ends = sorted(set(far))
+    if step == 1:  # a chain whose subtrees grow with k until a block ends
+        prefix = next(i for i, (mark, size) in enumerate(zip(marks, far, strict=True)) if size != mark + 1)
+        ends = sorted({*far[prefix:]} | ({marks[prefix - 1] + 1} if prefix else set()))
+    if far == sorted(far) and ends[-1] == LONG and len(ends) > 1:
+        cut = ends[-1] - ends[-2]
+        if [e for e in ends if e >= cut] == list(range(cut, LONG + 1, cut)):
+            return f"blocks of {cut} products, one block after another"
+        if step == 1:
+            blocks = [b - a for a, b in zip([0, *ends], ends, strict=False)]
+            return f"blocks of {', '.join(map(str, blocks))} products{_inside(ends, masks)}, one block after another"
+    return f"tree over every 64th product {show(build(masks, range(0, LONG, 64))[0])}"
 
 
 def _inside(ends: list[int], masks: Masks) -> str:
-    """What the blocks are, where each is a chain of its own that starts from nothing."""
-    for begin, end in zip(ends[:3], ends[1:4], strict=False):
+    """Tell whether each block is a chain of its own that starts from nothing."""
+    for begin, end in itertools.pairwise(ends[:4]):
         inside = [begin + 1, (begin + end) // 2, end - 1]
         if masks.sizes(begin, inside) != [k - begin + 1 for k in inside]:
             return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,7 +18,10 @@ from chipmeter.matmul.units import OPERANDS
 
 HIDDEN = "not visible"
 
-_ROUNDINGS = {
+_WIDEST = 25
+"""Bits that a step is taken to keep where these types cannot show how many it does."""
+
+_ROUNDINGS: dict[tuple[int, ...], str] = {
     (0, 0, 0, 0, 0, 0): "toward zero",
     (0, 0, 1, 1, 1, 0): "to nearest, ties to even",
     (0, 1, 1, 1, 1, 0): "to nearest, ties away from zero",
@@ -32,20 +36,19 @@ def properties(device: Device, step: int) -> Iterator[Probe]:
     """Run every probe that these types allow; one that no input can show says so."""
     dots = Dots(device, step)
     integer = layout(device.types[0]) is None
-    kept = 14
+    kept = _WIDEST
     for name, shown_by, probe in _INTEGER if integer else _FLOAT:
         try:
             value = probe(dots)
         except NotVisible:
             value = HIDDEN
-        if name == "kept bits" and value[0].isdigit():
-            kept = int(value.partition(",")[0])
+        if name == "kept bits" and value[0].isdigit():  # rounding to nearest may hide a wider step before it
+            bits, _, kind = value.partition(", ")
+            kept = int(bits) if kind == "cut toward zero" else max(int(bits), _WIDEST)
         yield Probe(name, value, shown_by)
     if not integer:
-        try:
-            yield from (Probe(name, value, order.SHOWN_BY) for name, value in order.describe(dots, kept))
-        except NotVisible:
-            yield Probe("order", HIDDEN, order.SHOWN_BY)
+        found = order.describe(dots, kept) or [("order", HIDDEN)]
+        yield from (Probe(name, value, order.SHOWN_BY) for name, value in found)
 
 
 def _result(dots: Dots) -> tuple[int, int]:
@@ -159,7 +162,7 @@ def _accumulator(dots: Dots) -> str:
 
 def _floor(dots: Dots) -> str:
     bits, lowest = _result(dots)
-    low, high = dots.span()
+    low, _ = dots.span()
     least = lowest - bits
     reach = min(-2 * low, -least + 64)
     depths = list(range(-least + 1, reach + 1))
@@ -174,7 +177,7 @@ def _floor(dots: Dots) -> str:
 
 def _subnormal(dots: Dots) -> str:
     found = []
-    low, high = dots.span()
+    _, high = dots.span()
     for which, kind in enumerate(dots.device.types[:2]):
         fields = layout(kind)
         if fields is None or fields.mantissa_bits == 0:
@@ -187,11 +190,9 @@ def _subnormal(dots: Dots) -> str:
         c = np.ldexp(1.0, fields.lowest - 1)
         got = dots([[0.0]], [0.0], [c])
         found.append(f"c {'kept' if got.any() else 'flushed'}")
-    bits, lowest = _result(dots)
-    try:
+    _, lowest = _result(dots)
+    with contextlib.suppress(NotVisible):
         found.append(f"result {'kept' if _sums(dots, [[(1, lowest - 2)]]).any() else 'flushed'}")
-    except NotVisible:
-        pass
     return ", ".join(found)
 
 
@@ -223,7 +224,7 @@ def _zero(dots: Dots) -> str:
 
 def _overflow(dots: Dots) -> str:
     top = getattr(layout(dots.device.types[3]), "highest", 0)
-    low, high = dots.span()
+    _, high = dots.span()
     half = (top + 1) // 2
     if top + 1 - half > high:
         raise NotVisible
@@ -240,7 +241,9 @@ def _position(dots: Dots) -> str:
     left[:, :256], right[:, :256] = a, b
     scales = None
     if dots.device.scale is not None:
-        ones = np.full((LINES, -(-k // dots.device.scale_block)), 0x7F if dots.device.scale == "ue8m0" else 0x38, np.uint8)
+        ones = np.full(
+            (LINES, -(-k // dots.device.scale_block)), 0x7F if dots.device.scale == "ue8m0" else 0x38, np.uint8
+        )
         scales = ones, np.ascontiguousarray(ones.T)
     d = dots.device(left, np.ascontiguousarray(right.T), None, scales)
     raw = np.unique(d.view(f"u{d.dtype.itemsize}"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, get_args
@@ -55,8 +55,14 @@ def candidates(types: tuple[str, str, str, str], addend: bool, scale: str | None
 def _device(one: Candidate, like: Device) -> Device:
     """Wrap a unit as a black box that is called as another is."""
 
-    def run(a: AnyArray, b: AnyArray, c: AnyArray | None = None, **scales: AnyArray) -> AnyArray:
-        return matmul(a, b, c, unit=one.unit, **scales)
+    def run(
+        a: AnyArray,
+        b: AnyArray,
+        c: AnyArray | None = None,
+        scale_a: AnyArray | None = None,
+        scale_b: AnyArray | None = None,
+    ) -> AnyArray:
+        return matmul(a, b, c, unit=one.unit, scale_a=scale_a, scale_b=scale_b)
 
     types = (one.unit.a, one.unit.b, one.unit.c, one.unit.d)
     return Device(run, types, like.addend, like.scale, like.scale_block, one.name)
@@ -175,7 +181,9 @@ def identify(
     matches = tuple(n for n, (bad, total) in wrong.items() if total and not bad)
     tell("properties", 0.8)
     probes = tuple(properties(box, step)) if describe else ()
-    near = sorted((c for c in classes if c[0] not in matches and wrong[c[0]][1]), key=lambda c: wrong[c[0]][0] / wrong[c[0]][1])
+    near = sorted(
+        (c for c in classes if c[0] not in matches and wrong[c[0]][1]), key=lambda c: wrong[c[0]][0] / wrong[c[0]][1]
+    )
     by_name = {one.name: one for one in every}
     nearest = []
     for group in near[: 1 if matches else 3]:
@@ -196,7 +204,9 @@ def _settle(box: Device) -> int:
     """Find the multiple of K that the black box takes."""
     first: ValueError | None = None
     for step in STEPS:
-        a, b = (np.zeros(s, operand_dtype(t)) for s, t in (((LINES, step), box.types[0]), ((step, LINES), box.types[1])))
+        a, b = (
+            np.zeros(s, operand_dtype(t)) for s, t in (((LINES, step), box.types[0]), ((step, LINES), box.types[1]))
+        )
         scales = None
         if box.scale is not None:
             codes = np.full((LINES, -(-step // box.scale_block)), 0x38, np.uint8)
@@ -254,3 +264,9 @@ def _example(plan: Sequence[Batch], given: list[Bits], expected: tuple[Bits | No
         text = f"{shown}{more}{addend}: here 0x{int(g[i, j]):0{digits}X}, there 0x{int(e[i, j]):0{digits}X} ({p.name}, [{i}, {j}])"
         best = count, text
     return "" if best is None else best[1]
+
+
+def answers_of(box: Device) -> Iterator[tuple[Batch, AnyArray]]:
+    """Run every product that is compared; yields it with the answer."""
+    for p in _plan((box.types, box.addend, box.scale, box.scale_block), _settle(box)):
+        yield p, box(p.a, p.b, p.c, p.scales)

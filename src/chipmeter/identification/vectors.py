@@ -120,7 +120,10 @@ def draw(kind: str, lines: int, depth: int, mode: str, rng: np.random.Generator,
     codes = magnitude | np.where(magnitude == 0, 0, negative) << sign
     if mode == "special":
         chosen = rng.random((lines, depth)) < 2 / depth
-        top = [m << fields.padding for m in (0, 1, (fields.finite + 1) << fields.mantissa_bits, (1 << sign - fields.padding) - 1)]
+        top = [
+            m << fields.padding
+            for m in (0, 1, (fields.finite + 1) << fields.mantissa_bits, (1 << sign - fields.padding) - 1)
+        ]
         raw = rng.choice(np.array(top), (lines, depth)) | negative << sign
         codes = np.where(chosen, raw, codes)
     if mode == "cancel":
@@ -184,7 +187,9 @@ def _scale(kind: str, lines: int, count: int, mode: str, rng: np.random.Generato
     return codes.astype(np.uint8)
 
 
-def batches(types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int, step: int) -> Iterator[Batch]:
+def batches(
+    types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int, step: int
+) -> Iterator[Batch]:
     """Every product to compare: each mode with and without an accumulator at a short, a middle and a long K.
 
     Parameters
@@ -202,7 +207,10 @@ def batches(types: tuple[str, str, str, str], addend: bool, scale: str | None, b
             rng = _RANDOM([number, with_c, depth])
             a = draw(types[0], LINES, depth, mode, rng, first=True)
             b = draw(types[1], LINES, depth, mode, rng, first=False)
-            a, b = (np.pad(x.view(np.uint8).reshape(LINES, -1), ((0, 0), (0, (k - depth) * x.itemsize))).view(x.dtype) for x in (a, b))
+            a, b = (
+                np.pad(x.view(np.uint8).reshape(LINES, -1), ((0, 0), (0, (k - depth) * x.itemsize))).view(x.dtype)
+                for x in (a, b)
+            )
             b = np.ascontiguousarray(b.T)
             scales: tuple[Any, Any] | None = None
             if scale is not None:
