@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
     from chipmeter.frontier import frontier
+    from chipmeter.identification import identify
     from chipmeter.verify import verify
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "decode",
     "estimate",
     "frontier",
+    "identify",
     "matmul",
     "ops",
     "quantize",
@@ -56,6 +58,7 @@ _LATER = {
     "compare": "chipmeter.comparison",
     "estimate": "chipmeter.cost",
     "frontier": "chipmeter.frontier",
+    "identify": "chipmeter.identification",
     "verify": "chipmeter.verify",
 }
 _MODULES = ("ops", "testing")
