@@ -47,8 +47,9 @@ def matmul(
     scale_a, scale_b : ndarray, optional
         Block scales of a block-scaled unit: (..., M, ceil(K / block)) and (..., ceil(K / block), N), as scale codes.
         A QuantizedTensor brings its own.
-    order : {"sequential", "pairwise", "f64"}, optional
-        For units whose order is not published (`Chain` with policy=True): the order inside a tile.
+    order : str, optional
+        For units whose order is not published (`Chain` with policy=True): the order inside a tile, one of
+        `Unit.orders`; see `Chain` for what each means.
     out : ndarray, optional
         C-contiguous, of the result's shape and dtype, overlapping no input.
     threads : int, optional
