@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray, check_size, output_array
 from chipmeter._threads import thread_count
+from chipmeter.matmul import library
 from chipmeter.matmul.execute import execute
 from chipmeter.matmul.names import unit as find_unit
 from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
+from chipmeter.matmul.orders import Gemm
+from chipmeter.matmul.orders import gemm as find_gemm
 from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
 
@@ -25,6 +30,8 @@ def matmul(
     scale_a: AnyArray | None = None,
     scale_b: AnyArray | None = None,
     order: Order | None = None,
+    gemm: str | Gemm | None = None,
+    bias: AnyArray | None = None,
     out: AnyArray | None = None,
     threads: int | None = None,
 ) -> AnyArray:
@@ -50,6 +57,12 @@ def matmul(
     order : str, optional
         For units whose order is not published (`Chain` with policy=True): the order inside a tile, one of
         `Unit.orders`; see `Chain` for what each means.
+    gemm : str or Gemm, optional
+        What a library does around the unit: split-K, promotion, emulation, an epilogue (see `chipmeter.matmul.orders`).
+        The unit's own arithmetic stays as it is; where there is an epilogue, `scale_a` and `scale_b` of an unscaled unit
+        are its float32 scales, `c` is its beta operand, and the result has its output type.
+    bias : ndarray, optional
+        Added by the epilogue of `gemm`; broadcasts to the result.
     out : ndarray, optional
         C-contiguous, of the result's shape and dtype, overlapping no input.
     threads : int, optional
@@ -82,6 +95,12 @@ def matmul(
     chosen = find_unit(unit)
     if order is not None:
         chosen = chosen.with_order(order)
+    if gemm is not None:
+        plain = partial(matmul, unit=chosen, threads=threads)
+        record, workers = find_gemm(gemm), thread_count(threads)
+        return library.run(record, chosen, plain, a, b, c, bias, scale_a, scale_b, out, workers)
+    if bias is not None:
+        raise ValueError("bias is added by an epilogue: give gemm=Gemm(epilogue=Epilogue())")
     a, scale_a, alpha_a = _unwrap(a, scale_a, "a", chosen, -1)
     b, scale_b, alpha_b = _unwrap(b, scale_b, "b", chosen, -2)
     left, right = check_operand(a, chosen.a, "a", chosen), check_operand(b, chosen.b, "b", chosen)
