@@ -17,7 +17,7 @@ import chipmeter as cm
 from chipmeter import _kernels
 from chipmeter.matmul import GEMMS, Bf16Terms, Epilogue, Gemm, Ozaki, Promote, SplitK, StreamK, unit
 from chipmeter.matmul.epilogue import fma32
-from chipmeter.matmul.orders import gemm
+from chipmeter.matmul.gemms import gemm
 from chipmeter.reference import orders as reference
 from chipmeter.reference.ieee import fused_multiply_add, multiply
 from chipmeter.reference.layouts import F32

@@ -11,10 +11,10 @@ from chipmeter._arrays import AnyArray, check_size, output_array
 from chipmeter._threads import thread_count
 from chipmeter.matmul import library
 from chipmeter.matmul.execute import execute
+from chipmeter.matmul.gemms import gemm as find_gemm
 from chipmeter.matmul.names import unit as find_unit
 from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
 from chipmeter.matmul.orders import Gemm
-from chipmeter.matmul.orders import gemm as find_gemm
 from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
 
