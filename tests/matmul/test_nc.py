@@ -10,7 +10,7 @@ import pytest
 
 import chipmeter as cm
 from chipmeter.matmul import Gemm, Promote, unit
-from chipmeter.matmul.mx_layout import mx_layout, mx_scale_layout
+from chipmeter.matmul.mx import mx_layout, mx_scale_layout
 from chipmeter.matmul.nc import Psum, nc_transpose
 
 Array = np.ndarray[Any, Any]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray, check_size, output_array
 from chipmeter._threads import thread_count
-from chipmeter.matmul import library
 from chipmeter.matmul.execute import execute
-from chipmeter.matmul.gemms import gemm as find_gemm
 from chipmeter.matmul.names import unit as find_unit
 from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
-from chipmeter.matmul.orders import Gemm
 from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
+
+if TYPE_CHECKING:
+    from chipmeter.matmul.orders import Gemm
 
 Scales = tuple[AnyArray, AnyArray] | None
 
@@ -96,6 +97,9 @@ def matmul(
     if order is not None:
         chosen = chosen.with_order(order)
     if gemm is not None:
+        from chipmeter.matmul import library  # most products have none around them
+        from chipmeter.matmul.gemms import gemm as find_gemm
+
         plain = partial(matmul, unit=chosen, threads=threads)
         record, workers = find_gemm(gemm), thread_count(threads)
         return library.run(record, chosen, plain, a, b, c, bias, scale_a, scale_b, out, workers)
