@@ -27,24 +27,35 @@ static void bf16_products(const float *const *a, const float *b, size_t begin, s
             for (int j = 0; j < CM_PANEL; j++) acc[r][j] += round_bf16(a[r][k] * b[k * CM_PANEL + j]);
 }
 
-static inline void products(const float *a, const float *b, size_t k, float out[CM_PANEL])
+/* `lanes` is a constant after inlining, so the sums of whole elements stay in registers */
+static inline __attribute__((always_inline)) size_t whole_elements(const float *const *a, const float *b, size_t begin,
+                                                                   size_t end, size_t lanes, float acc[ROWS][CM_PANEL])
 {
-    for (int j = 0; j < CM_PANEL; j++) out[j] = a[k] * b[k * CM_PANEL + j];
+    size_t k = begin;
+    for (; k + lanes <= end; k += lanes)
+        for (int r = 0; r < ROWS; r++)
+            for (int j = 0; j < CM_PANEL; j++) {
+                const float *column = b + k * CM_PANEL + j, *row = a[r] + k;
+                float sum = row[0] * column[0];
+                if (lanes >= 2) sum += row[1] * column[CM_PANEL];
+                if (lanes == 3) sum += row[2] * column[2 * CM_PANEL];
+                if (lanes == 4) sum += row[2] * column[2 * CM_PANEL] + row[3] * column[3 * CM_PANEL];
+                acc[r][j] += sum;
+            }
+    return k;
 }
 
+/* the last element of a tile may hold fewer: neighbours, and the last of an odd number goes up unchanged */
 static void element_sums(const float *const *a, const float *b, size_t begin, size_t end, size_t lanes,
                          float acc[ROWS][CM_PANEL])
 {
-    for (int r = 0; r < ROWS; r++)
-        for (size_t k = begin; k < end; k += lanes) {
-            float sum[4][CM_PANEL];
-            size_t count = end - k < lanes ? end - k : lanes;
-            for (size_t l = 0; l < count; l++) products(a[r], b, k + l, sum[l]);
-            for (; count > 1; count = (count + 1) / 2) /* neighbours; the last of an odd number goes up unchanged */
-                for (size_t l = 0; l < count; l += 2)
-                    for (int j = 0; j < CM_PANEL; j++) sum[l / 2][j] = l + 1 < count ? sum[l][j] + sum[l + 1][j] : sum[l][j];
-            for (int j = 0; j < CM_PANEL; j++) acc[r][j] += sum[0][j];
-        }
+    size_t k = lanes == 1   ? whole_elements(a, b, begin, end, 1, acc)
+               : lanes == 2 ? whole_elements(a, b, begin, end, 2, acc)
+               : lanes == 3 ? whole_elements(a, b, begin, end, 3, acc)
+                            : whole_elements(a, b, begin, end, 4, acc);
+    if (end - k == 1) whole_elements(a, b, k, end, 1, acc);
+    if (end - k == 2) whole_elements(a, b, k, end, 2, acc);
+    if (end - k == 3) whole_elements(a, b, k, end, 3, acc);
 }
 
 static CM_NOINLINE void panel_of(const cm_policy_args *args, size_t row0, size_t rows, size_t panel)
