@@ -58,6 +58,20 @@ typedef struct {
     void *d;
 } cm_chain_args;
 
+enum cm_policy {
+    CM_POLICY_BF16_PRODUCTS = 0,    /* acc += bf16(a * b), k ascending */
+    CM_POLICY_ELEMENT_SUMS = 1      /* acc += tree sum of the rounded products of `lanes` neighbours */
+};
+
+/* Orders of a systolic column that no vendor has published; tiles as in cm_chain_args. */
+typedef struct {
+    size_t rows, columns, depth, tile;  /* tile > 0 */
+    size_t lanes;                   /* 1 to 4 */
+    int32_t policy;
+    const float *a, *b, *c;         /* a: rows x depth; b: panels; c: rows x columns or NULL */
+    float *d;
+} cm_policy_args;
+
 typedef struct {
     size_t rows, columns, depth;    /* c, d: rows x columns int32; c may be NULL */
     const int32_t *a, *b, *c;       /* a: rows x depth; b: panels */
@@ -71,6 +85,7 @@ typedef struct {
     void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+    void (*policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
 } cm_matmul_kernels;
 

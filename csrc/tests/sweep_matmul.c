@@ -114,6 +114,31 @@ static uint64_t chain(const cm_kernels *k, int wide)
     return h;
 }
 
+static uint64_t policy(const cm_kernels *k, int kind)
+{
+    static const struct {
+        size_t tile, lanes;
+    } columns[] = {{1, 1}, {7, 2}, {32, 4}, {64, 3}, {512, 2}};
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (size_t o = 0; o < sizeof columns / sizeof *columns; o++)
+            for (int with_c = 0; with_c < 2; with_c++) {
+                const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
+                float *a = NEW(float, m * depth), *b = NEW(float, depth * n), *c = NEW(float, m * n), *d = NEW(float, m * n);
+                operand(k, layout_named("bf16"), a, m, depth, depth, 1, s + 100);
+                operand(k, layout_named("tf32"), b, n, depth, 1, n, s + 110);
+                fill_f32(c, m * n, s + 120);
+                float *panels = panels_of(b, depth, n, sizeof *b);
+                cm_policy_args args = {m, n, depth, columns[o].tile, columns[o].lanes, kind, a, panels, with_c ? c : NULL, d};
+                k->matmul->policy(&args, 0, m / 2);
+                k->matmul->policy(&args, m / 2, m);
+                hash(&h, d, m * n * sizeof *d);
+                void *all[] = {a, b, c, d, panels};
+                for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+            }
+    return h;
+}
+
 static uint64_t integer(const cm_kernels *k)
 {
     uint64_t h = HASH_START;
@@ -147,6 +172,8 @@ size_t sweep_matmul(const cm_kernels *k, result *out)
     }
     *out++ = (result){"chain_f32", chain(k, 0)};
     *out++ = (result){"chain_f64", chain(k, 1)};
+    *out++ = (result){"policy bf16 products", policy(k, CM_POLICY_BF16_PRODUCTS)};
+    *out++ = (result){"policy element sums", policy(k, CM_POLICY_ELEMENT_SUMS)};
     *out++ = (result){"integer", integer(k)};
     return (size_t)(out - start);
 }

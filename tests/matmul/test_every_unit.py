@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,19 +73,38 @@ def test_unit(
         on_every_tier(unit, a, b, addend, scales, expected(unit, a, b, addend, **scales, at=at))
 
 
-@pytest.mark.parametrize("name", [n for n, u in units().items() if isinstance(u.model, Chain) and u.model.policy])
-@pytest.mark.parametrize("order", ["sequential", "pairwise", "f64"])
+@pytest.mark.parametrize(("name", "order"), [(u.name, order) for u in UNITS for order in u.orders])
 def test_orders_of_a_policy(
     name: str, order: str, draw: Callable[..., tuple[Array, Array, Array, dict[str, Array]]],
     expected: Callable[..., dict[tuple[int, int], int]],
 ) -> None:  # fmt: skip
     unit = units()[name].with_order(order)
-    a, b, c, scales = draw(unit, 8, 2, 27 + len(name) % 5)
+    a, b, c, scales = draw(unit, 8, 2, 27 + len(name) % 12)
     for addend in (c, None):
         want = expected(unit, a, b, addend, **scales, at=[(i, i % 2) for i in range(8)])
         on_every_tier(unit, a, b, addend, scales, want)
         direct = cm.matmul(a, b, addend, unit=name, order=order, **scales)
         np.testing.assert_array_equal(bits(direct), bits(cm.matmul(a, b, addend, unit=unit, **scales)))
+
+
+@pytest.mark.parametrize("kind", ["bf16", "f32", "e5m2-double-row", "mx"])
+def test_orders_across_tiles(
+    kind: str, draw: Callable[..., tuple[Array, Array, Array, dict[str, Array]]],
+    expected: Callable[..., dict[tuple[int, int], int]],
+) -> None:  # fmt: skip
+    found = {
+        "bf16": "neuroncore-v3/matmul.bf16.bf16.f32.f32", "f32": "neuroncore-v2/matmul.f32.f32.f32.f32",
+        "e5m2-double-row": "neuroncore-v3/matmul-double-row.e5m2.e5m2.f32.f32",
+        "mx": "neuroncore-v4/matmul-mx.e4m3.e5m2.f32.f32",
+    }  # fmt: skip
+    unit = units()[found[kind]]
+    for order in unit.orders:
+        assert isinstance(unit.model, Chain)
+        short = replace(unit, model=replace(unit.model, order=order, tile=32 if kind == "mx" else 10))
+        a, b, c, scales = draw(short, 8, 2, 75 if kind == "mx" else 33)
+        for addend in (c, None):
+            want = expected(short, a, b, addend, **scales, at=[(i, i % 2) for i in range(8)])
+            on_every_tier(short, a, b, addend, scales, want)
 
 
 def test_shared_arithmetic_is_one_record() -> None:

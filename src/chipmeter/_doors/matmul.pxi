@@ -30,6 +30,14 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const void *c
         void *d
 
+    ctypedef struct cm_policy_args:
+        size_t rows, columns, depth, tile, lanes
+        int32_t policy
+        const float *a
+        const float *b
+        const float *c
+        float *d
+
     ctypedef struct cm_integer_args:
         size_t rows, columns, depth
         const int32_t *a
@@ -44,6 +52,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
+        void (*policy)(const cm_policy_args *, size_t, size_t) noexcept nogil
         void (*integer)(const cm_integer_args *, size_t, size_t) noexcept nogil
 
 
@@ -161,6 +170,21 @@ def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not Non
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f64(&args, row_begin, row_end)
+
+
+def policy(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
+           float[:, ::1] d not None, size_t tile, size_t lanes, int policy, size_t row_begin, size_t row_end):
+    cdef cm_policy_args args
+    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
+    need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "policy: an empty or outside range")
+    need(tile > 0 and 1 <= lanes <= 4 and 0 <= policy <= 1, "policy: parameters")
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
+         and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
+         "policy: shapes")
+    args.rows, args.columns, args.depth, args.tile, args.lanes, args.policy = rows, columns, depth, tile, lanes, policy
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    with nogil:
+        active_matmul.policy(&args, row_begin, row_end)
 
 
 def integer(const int32_t[:, ::1] a not None, const int32_t[:, :, ::1] b not None, const int32_t[:, ::1] c,

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from chipmeter.evidence import Evidence
 
 Output = Literal["rz-f32", "rz-e8m13", "rne-f16"]
-Order = Literal["sequential", "pairwise", "f64"]
+Order = Literal[
+    "sequential",
+    "pairwise",
+    "f64",
+    "element-sums",
+    "truncated",
+    "group-scaled",
+    "bf16-products",
+    "four-pass",
+    "three-pass",
+]
 
 
 @dataclass(frozen=True)
@@ -73,24 +83,40 @@ class Chain:
 
     Parameters
     ----------
-    order : {"sequential", "pairwise", "f64"}
-        Inside a tile: fused multiply-adds with k ascending; rounded products, neighbours added level by level; or
-        products and sums in binary64 with one rounding at the end.
+    order : str
+        Inside a tile. "sequential": fused multiply-adds with k ascending. "pairwise": rounded products, neighbours
+        added level by level. "f64": products and sums in binary64 with one rounding at the end. The others exist for
+        policies (see `Unit.orders`). "element-sums": the products of one processing element's `lanes` neighbours are
+        added by a tree of rounded sums, and their sum to the column. "truncated": steps of 32 products and the running
+        sum, cut toward zero to 24 bits below the largest (`TRUNCATED`); block scales enter the exponents.
+        "group-scaled": the products of one scale block are chained from zero, the sum times the scale is rounded once
+        and added to the column. "bf16-products": products rounded to float32, then to bfloat16, and added with k
+        ascending. "four-pass" and "three-pass": float32 operands cut toward zero into 12 high and 12 low bits, one
+        sequential pass each of high x high, high x low, low x high and (four) low x low.
     tile : int
         Elements of K whose sum starts at zero and is then added to the accumulator. 0: one chain that starts at it.
     policy : bool
         Whether the order is a choice, because the vendor has published none: `order=` may then replace it.
+    lanes : {1, 2, 4}
+        Neighbours along K that one processing element multiplies at once (NeuronCore double_row: 2, MX: 4).
     """
 
     order: Order = "sequential"
     tile: int = 0
     policy: bool = False
+    lanes: int = 1
 
     def __post_init__(self) -> None:
-        if self.order not in ("sequential", "pairwise", "f64"):
-            raise ValueError(f"order must be sequential, pairwise or f64, got {self.order!r}")
+        if self.order not in get_args(Order):
+            raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {self.order!r}")
         if self.tile < 0 or (self.tile == 0 and self.order != "sequential"):
             raise ValueError(f"order {self.order!r} needs a positive tile, got {self.tile}")
+        if self.lanes not in (1, 2, 4):
+            raise ValueError(f"a processing element multiplies 1, 2 or 4 pairs at once, got lanes={self.lanes!r}")
+
+
+TRUNCATED = FusedDot(32, 24, "rz-f32", -133)
+"""The step of the order "truncated": a row tile's 32 products, and the bits that Ampere keeps. An assumption."""
 
 
 @dataclass(frozen=True)
@@ -202,10 +228,43 @@ class Unit:
                 need(self.c == self.d and self.d in {"f32", "f64"}, "a chain accumulates in f32 or f64")
                 need(("f64" in operands) == (self.d == "f64"), "f64 operands go with an f64 accumulator")
                 need(not operands & {"s8", "u8", "s32"}, "a chain takes floats")
+                misfit = self._misfit(self.model, self.model.order)
+                need(misfit is None, str(misfit))
             case IntegerDot():
                 need(
                     operands <= {"s8", "u8"} and accumulators == {"s32"}, "integer operands go with an s32 accumulator"
                 )
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The orders that `order=` accepts: empty where the accumulation is published.
+
+        >>> from chipmeter.matmul import unit
+        >>> unit("trn2/bf16").orders
+        ('sequential', 'pairwise', 'f64', 'truncated', 'bf16-products')
+        >>> unit("h100/bf16").orders
+        ()
+        """
+        if not isinstance(self.model, Chain) or not self.model.policy:
+            return ()
+        return tuple(order for order in get_args(Order) if self._misfit(self.model, order) is None)
+
+    def _misfit(self, model: Chain, order: Order) -> str | None:
+        """Say why a chain of these types cannot run in an order; None: it can."""
+        wide = bool({self.a, self.b} & {"f32", "f64"})
+        if order in ("sequential", "pairwise", "f64"):
+            return None
+        if self.d != "f32":
+            return "a policy order accumulates in f32"
+        if order == "element-sums" and model.lanes == 1:
+            return "element-sums needs lanes of 2 or 4"
+        if order == "truncated" and (wide or self.scale not in (None, "ue8m0") or self.scale_block not in (0, 32)):
+            return "truncated takes operands of at most 11 bits, unscaled or with one ue8m0 scale per 32"
+        if order == "group-scaled" and (self.scale is None or model.tile % self.scale_block):
+            return "group-scaled needs block scales whose block divides the tile"
+        if order in ("four-pass", "three-pass") and {self.a, self.b} != {"f32"}:
+            return f"{order} takes f32 operands"
+        return None
 
     def with_order(self, order: Order) -> Unit:
         """Return this unit with another order, where the order is a policy.
@@ -215,8 +274,11 @@ class Unit:
         ValueError
             If the unit's order is not a choice.
         """
-        if not isinstance(self.model, Chain) or not self.model.policy:
+        if not self.orders:
             raise ValueError(
                 f"the accumulation of {self.name} is not a policy: {self.evidence.grade}, {self.evidence.source}"
             )
+        if order not in self.orders:
+            raise ValueError(f"{self.name} takes the orders {', '.join(self.orders)}, got {order!r}")
+        assert isinstance(self.model, Chain)
         return replace(self, model=replace(self.model, order=order))
