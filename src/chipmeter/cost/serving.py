@@ -14,17 +14,17 @@ from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import attention_forward
 
 STEP_PARTS = (
-    "linear", "experts", "expert_work", "cache", "latent_work", "layers", "syncs", "reduce", "exchange", "host",
+    "linear", "experts", "expert_work", "cache", "latent_work", "layers", "moe_layers", "syncs", "reduce", "exchange", "host",
     "sequences", "prefill",
 )  # fmt: skip
 
 STEP_PRIORS: dict[str, tuple[float, float]] = {
     "linear": (1.1, 0.2), "experts": (1.3, 0.4), "expert_work": (1.3, 0.4), "cache": (1.3, 0.3),
-    "latent_work": (1.5, 0.5), "layers": (25.0, 0.7), "syncs": (8.0, 0.7), "reduce": (1.0, 0.6),
+    "latent_work": (1.5, 0.5), "layers": (25.0, 0.7), "moe_layers": (30.0, 0.7), "syncs": (8.0, 0.7), "reduce": (1.0, 0.6),
     "exchange": (1.0, 0.6), "host": (0.6, 0.8), "sequences": (0.5, 0.9), "prefill": (1.1, 0.3),
 }  # fmt: skip
-"""Weight of each part of a decode step before any row is seen, and how far it may move. ``layers`` and ``syncs`` are
-microseconds per layer and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
+"""Weight of each part of a decode step before any row is seen, and how far it may move. ``layers``, ``moe_layers``
+and ``syncs`` are microseconds per layer, per layer of experts and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
 
 FIRST_PARTS = ("own", "burst", "turn", "full", "wait")
 
@@ -193,6 +193,7 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
         "cache": cache,
         "latent_work": latent,
         "layers": model.layers * 1e-6,
+        "moe_layers": model.moe_layers * 1e-6,
         "syncs": 2.0 * model.layers * 1e-6 * (1.0 if g > 1 else 0.0),
         "reduce": reduce,
         "exchange": exchange,
