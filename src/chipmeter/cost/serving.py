@@ -26,13 +26,13 @@ STEP_PRIORS: dict[str, tuple[float, float]] = {
 """Weight of each part of a decode step before any row is seen, and how far it may move. ``layers``, ``moe_layers``
 and ``syncs`` are microseconds per layer, per layer of experts and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
 
-FIRST_PARTS = ("own", "burst", "turn", "full", "wait")
+FIRST_PARTS = ("own", "burst", "turn", "full", "scores", "wait")
 
 FIRST_PRIORS: dict[str, tuple[float, float]] = {
-    "own": (1.3, 0.4), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.3, 1.0), "wait": (15.0, 0.7),
+    "own": (1.3, 0.4), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.3, 1.0), "scores": (5.0, 1.0), "wait": (15.0, 0.7),
 }  # fmt: skip
 """Of the time to the first token: the prompt itself, the prompts in front of it, the step in progress, waiting for
-cache space, and milliseconds of software."""
+cache space, attention scores that pass through memory where kernels are not fused, and milliseconds of software."""
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -218,10 +218,12 @@ def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: fl
     """
     own = prompt_seconds(model, chip, load)
     beyond = max(0.0, load.sequences / room - 1.0)
+    scores = model.layers * model.heads * load.prompt**2 * 8.0 / (load.chips * chip.bandwidth) * load.sequences
     return {
         "own": own,
         "burst": (load.sequences - 1.0) / 2.0 * own if load.sequences > 1 else 0.0,
         "turn": step,
         "full": beyond * load.answer * step,
+        "scores": scores if chip.vendor == "AWS" else 0.0,
         "wait": 1e-3,
     }
