@@ -14,25 +14,25 @@ from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import attention_forward
 
 STEP_PARTS = (
-    "linear", "experts", "expert_work", "cache", "latent_work", "layers", "syncs", "reduce", "exchange", "host",
+    "linear", "experts", "expert_work", "cache", "latent_work", "layers", "moe_layers", "syncs", "reduce", "exchange", "host",
     "sequences", "prefill",
 )  # fmt: skip
 
 STEP_PRIORS: dict[str, tuple[float, float]] = {
     "linear": (1.1, 0.2), "experts": (1.3, 0.4), "expert_work": (1.3, 0.4), "cache": (1.3, 0.3),
-    "latent_work": (1.5, 0.5), "layers": (25.0, 0.7), "syncs": (8.0, 0.7), "reduce": (1.0, 0.6),
+    "latent_work": (1.5, 0.5), "layers": (25.0, 0.7), "moe_layers": (30.0, 0.7), "syncs": (8.0, 0.7), "reduce": (1.0, 0.6),
     "exchange": (1.0, 0.6), "host": (0.6, 0.8), "sequences": (0.5, 0.9), "prefill": (1.1, 0.3),
 }  # fmt: skip
-"""Weight of each part of a decode step before any row is seen, and how far it may move. ``layers`` and ``syncs`` are
-microseconds per layer and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
+"""Weight of each part of a decode step before any row is seen, and how far it may move. ``layers``, ``moe_layers``
+and ``syncs`` are microseconds per layer, per layer of experts and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
 
-FIRST_PARTS = ("own", "burst", "turn", "full", "wait")
+FIRST_PARTS = ("own", "burst", "turn", "full", "scores", "wait")
 
 FIRST_PRIORS: dict[str, tuple[float, float]] = {
-    "own": (1.3, 0.4), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.3, 1.0), "wait": (15.0, 0.7),
+    "own": (1.3, 0.4), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.3, 1.0), "scores": (5.0, 1.0), "wait": (15.0, 0.7),
 }  # fmt: skip
 """Of the time to the first token: the prompt itself, the prompts in front of it, the step in progress, waiting for
-cache space, and milliseconds of software."""
+cache space, attention scores that pass through memory where kernels are not fused, and milliseconds of software."""
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -193,6 +193,7 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
         "cache": cache,
         "latent_work": latent,
         "layers": model.layers * 1e-6,
+        "moe_layers": model.moe_layers * 1e-6,
         "syncs": 2.0 * model.layers * 1e-6 * (1.0 if g > 1 else 0.0),
         "reduce": reduce,
         "exchange": exchange,
@@ -217,10 +218,12 @@ def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: fl
     """
     own = prompt_seconds(model, chip, load)
     beyond = max(0.0, load.sequences / room - 1.0)
+    scores = model.layers * model.heads * load.prompt**2 * 8.0 / (load.chips * chip.bandwidth) * load.sequences
     return {
         "own": own,
         "burst": (load.sequences - 1.0) / 2.0 * own if load.sequences > 1 else 0.0,
         "turn": step,
         "full": beyond * load.answer * step,
+        "scores": scores if chip.vendor == "AWS" else 0.0,
         "wait": 1e-3,
     }

@@ -9,14 +9,30 @@ import msgspec
 
 from chipmeter.cost.constants import Constants, book, write_book
 from chipmeter.validate import diffusion, network, neuron, node, serving, training
-from chipmeter.validate.fit_ops import LEAST_ROWS, Books, fit_attention, fit_gemm, fit_power
+from chipmeter.validate.fit_ops import LEAST_ROWS, Books, fit_attention, fit_engines, fit_gemm, fit_power
 from chipmeter.validate.shapes import Shapes, read_shapes
 from chipmeter.validate.tables import Table, read_folder, read_table
+
+
+def _power(table: Table) -> Books:
+    """Refit what a power table determines: other engines' times where it gives latencies, and watts at those times."""
+    return merge(fit_engines(table) if "latency_us" in table.columns else {}, fit_power(table))
+
+
+def merge(*several: Books) -> Books:
+    """Put constants together; later ones win."""
+    whole: Books = {}
+    for books in several:
+        for chip, kinds in books.items():
+            for kind, variants in kinds.items():
+                whole.setdefault(chip, {}).setdefault(kind, {}).update(variants)
+    return whole
+
 
 FITS: dict[str, Callable[[Table], Books]] = {
     "op_gemm": fit_gemm,
     "op_attention": fit_attention,
-    "energy_op_power": fit_power,
+    "energy_op_power": _power,
 }
 
 
@@ -29,7 +45,7 @@ def calibrate(table: Table) -> Books:
         If neither tells what was measured, or no group of rows is large enough.
     """
     by_columns = (
-        fit_power if "power_W" in table.columns else fit_attention if "kv_heads" in table.columns
+        _power if "power_W" in table.columns else fit_attention if "kv_heads" in table.columns
         else fit_gemm if {"m", "n", "k"} <= set(table.columns) else None
     )  # fmt: skip
     chosen = FITS.get(table.name, by_columns)

@@ -19,16 +19,18 @@ from chipmeter.validate.ops import (
     KINDS,
     SHAPE,
     US,
-    attention_constants,
+    Rows,
     attention_time,
+    by_engine,
     column,
     engines,
     format_of,
-    gemm_constants,
     groups,
+    op_seconds,
     power_names,
     power_shape,
     power_terms,
+    with_engine,
 )
 from chipmeter.validate.tables import Table
 
@@ -38,6 +40,9 @@ Books = dict[str, dict[str, dict[str, Constants]]]
 
 LEAST_ROWS = 20
 """Fewer rows than this do not refit anything."""
+
+UNDESCRIBED = 0.15
+"""Median log error above which a fit describes nothing."""
 
 ENERGY_PJ = {"bf16": 0.65, "fp16": 0.65, "fp8": 0.42, "fp8_block": 0.42, "nvfp4": 0.15, "fp32": 1.3}
 """Prior of the energy per FLOP above idle: H200 and B200 board power at large products (spec of the power tables)."""
@@ -67,15 +72,18 @@ def _fitted(
     """Fit from several starts, keep the best; return constants, log errors and held-out log errors."""
     starts = list(trials)
 
-    def best(rows: Mask) -> dict[str, float]:
-        found = [fit(start, lambda v: predict(dict(v), rows), measured[rows], scale=scale) for start in starts]
-        return min(found, key=lambda v: float(np.mean(np.abs(np.log(predict(v, rows) / measured[rows])))))
-
     everything = np.ones(len(measured), dtype=bool)
-    values = best(everything)
+
+    def from_start(start: list[Parameter], rows: Mask) -> dict[str, float]:
+        return fit(start, lambda v: predict(dict(v), rows), measured[rows], scale=scale)
+
+    found = [from_start(start, everything) for start in starts]
+    misses = [float(np.mean(np.abs(np.log(predict(v, everything) / measured)))) for v in found]
+    best = int(np.argmin(misses))
+    values = found[best]
 
     def refit(rows: Mask) -> Callable[[Mask], Array]:
-        part = best(rows)
+        part = from_start(starts[best], rows)
         return lambda test: predict(part, test)
 
     return values, np.log(measured / predict(values, everything)), held_out_errors(refit, measured)
@@ -87,61 +95,85 @@ def _source(table: Table, rows: NDArray[np.int64]) -> str:
 
 
 def fit_gemm(table: Table) -> Books:
-    """Refit matrix products by chip and format: accel, dtype, m, n, k, latency_us."""
+    """Refit matrix products by chip, format and engine: accel, dtype, m, n, k, latency_us."""
     table.need("accel", "dtype", "m", "n", "k", "latency_us")
-    m, n, k = (column(table, name) for name in "mnk")
-    time = column(table, "latency_us") * US
     found: Books = {}
     for (accel, dtype), all_rows in groups(table, "accel", "dtype"):
-        rows = np.array([row for row in all_rows.tolist() if not table.rows[row].get("flag")], dtype=np.int64)
-        if len(rows) < LEAST_ROWS:
+        if (table.rows[int(all_rows[0])].get("op") or "gemm") != "gemm":
             continue
-        chip, format = hardware(accel), format_of(dtype)
-
-        def predict(
-            values: dict[str, float],
-            chosen: Mask,
-            chip: Device = chip,
-            format: str = format,
-            rows: NDArray[np.int64] = rows,
-        ) -> Array:
-            here = rows[chosen]
-            return gemm_seconds(values, chip, format, m[here], n[here], k[here]).total
-
-        energy = ENERGY_PJ.get(format, 0.65) * (0.66 if chip.id.startswith(("b", "gb")) else 1.0)
-        trials = [parameters(3.0, 3.0, energy), parameters(60.0, 8.0, energy)]
-        values, errors, held_out = _fitted(trials, predict, time[rows], 0.05)
-        span = {"m": m[rows], "n": n[rows], "k": k[rows]}
-        one = summary(values, errors, held_out, _source(table, rows), span)
-        found.setdefault(chip.id, {}).setdefault("gemm", {})[format] = one
+        for engine, rows in by_engine(table, all_rows):
+            rows = np.array([row for row in rows.tolist() if not table.rows[row].get("flag")], dtype=np.int64)
+            if len(rows) >= LEAST_ROWS:
+                chip, format = hardware(accel), format_of(dtype)
+                one = _gemm_rows(table, chip, format, rows)
+                found.setdefault(chip.id, {}).setdefault("gemm", {})[with_engine([format], engine)[0]] = one
     return found
 
 
+def _gemm_rows(table: Table, chip: Device, format: str, rows: Rows) -> Constants:
+    m, n, k = (np.array([table.number(row, name) for row in rows.tolist()]) for name in "mnk")
+    time = np.array([table.number(row, "latency_us") for row in rows.tolist()]) * US
+
+    def predict(values: dict[str, float], chosen: Mask) -> Array:
+        return gemm_seconds(values, chip, format, m[chosen], n[chosen], k[chosen]).total
+
+    energy = ENERGY_PJ.get(format, 0.65) * (0.66 if chip.id.startswith(("b", "gb")) else 1.0)
+    trials = [parameters(3.0, 3.0, energy), parameters(60.0, 8.0, energy), parameters(60.0, 60.0, energy)]
+    values, errors, held_out = _fitted(trials, predict, time, 0.05)
+    return summary(values, errors, held_out, _source(table, rows), {"m": m, "n": n, "k": k})
+
+
 def fit_attention(table: Table) -> Books:
-    """Refit attention by chip, kind and formats."""
+    """Refit attention by chip, kind, formats and engine."""
     table.need("accel", "kind", *SHAPE, "latency_us")
     shape = {name: column(table, name) for name in SHAPE}
-    time = column(table, "latency_us") * US
     found: Books = {}
     for (accel, named, dtype, cached), all_rows in groups(table, "accel", "kind", "attn_dtype", "kv_dtype"):
         kind, format, cache = KINDS.get(named, "prefill"), format_of(dtype), format_of(cached or dtype)
-        # Rows that read more than the memory can give are no evidence of speed; the rest of their table is kept.
-        rows = np.array([row for row in all_rows.tolist() if table.rows[row].get("flag") != "exceeds_hbm_peak"])
-        if len(rows) < LEAST_ROWS:
-            continue
-        chip = hardware(accel)
+        for engine, rows in by_engine(table, all_rows):
+            # Rows that read more than the memory can give are no evidence of speed; the rest of their table is kept.
+            rows = np.array([row for row in rows.tolist() if table.rows[row].get("flag") != "exceeds_hbm_peak"])
+            if len(rows) >= LEAST_ROWS:
+                chip = hardware(accel)
+                here = {name: values[rows] for name, values in shape.items()}
+                one = _attention_rows(table, chip, kind, format, cache, rows, here)
+                name = with_engine([f"{kind}_{format}_{cache}"], engine)[0]
+                found.setdefault(chip.id, {}).setdefault("attention", {})[name] = one
+    return found
 
-        def predict(
-            values: dict[str, float], chosen: Mask, chip: Device = chip, kind: str = kind,
-            formats: tuple[str, str] = (format, cache), rows: NDArray[np.int64] = rows,
-        ) -> Array:  # fmt: skip
-            here = {name: column[rows[chosen]] for name, column in shape.items()}
-            return attention_time(values, chip, kind, *formats, here)
 
-        values, errors, held_out = _fitted([DECODE if kind == "decode" else PREFILL], predict, time[rows], 0.08)
-        span = {"batch": shape["batch"][rows], "kv_len": shape["kv_len"][rows]}
-        one = summary(values, errors, held_out, _source(table, rows), span)
-        found.setdefault(chip.id, {}).setdefault("attention", {})[f"{kind}_{format}_{cache}"] = one
+def _attention_rows(
+    table: Table, chip: Device, kind: str, format: str, cache: str, rows: Rows, shape: dict[str, Array]
+) -> Constants:
+    time = np.array([table.number(row, "latency_us") for row in rows.tolist()]) * US
+
+    def predict(values: dict[str, float], chosen: Mask) -> Array:
+        return attention_time(values, chip, kind, format, cache, {name: x[chosen] for name, x in shape.items()})
+
+    values, errors, held_out = _fitted([DECODE if kind == "decode" else PREFILL], predict, time, 0.08)
+    span = {"batch": shape["batch"], "kv_len": shape["kv_len"]}
+    return summary(values, errors, held_out, _source(table, rows), span)
+
+
+def fit_engines(table: Table) -> Books:
+    """Refit the times of engines other than the usual one from the latencies of a power table."""
+    table.need("accel", "op", "dtype", "m", "n", "k", "latency_us")
+    found: Books = {}
+    for (accel, op, dtype), all_rows in groups(table, "accel", "op", "dtype"):
+        for engine, rows in by_engine(table, all_rows):
+            if not engine or len(rows) < LEAST_ROWS:
+                continue
+            chip, format = hardware(accel), format_of(dtype)
+            if op == "gemm":
+                one = _gemm_rows(table, chip, format, rows)
+                found.setdefault(chip.id, {}).setdefault("gemm", {})[with_engine([format], engine)[0]] = one
+                continue
+            kind = "decode" if op.startswith("generation") else "prefill"
+            one = _attention_rows(table, chip, kind, format, format, rows, power_shape(table, op, rows))
+            name = with_engine([f"{kind}_{format}_{format}"], engine)[0]
+            # Rows that no constants describe mix kernels that the table does not tell apart, as windows of attention.
+            if one.median_error < UNDESCRIBED:
+                found.setdefault(chip.id, {}).setdefault("attention", {})[name] = one
     return found
 
 
@@ -155,14 +187,7 @@ def fit_power(table: Table) -> Books:
         if len(rows) < LEAST_ROWS or chip.limit is None:
             continue
         shape, names = power_shape(table, op, rows), power_names(op)
-        if op == "gemm":
-            time = gemm_seconds(
-                gemm_constants(chip, format)[0].values, chip, format, shape["m"], shape["n"], shape["k"]
-            ).total
-        else:
-            kind = "decode" if op.startswith("generation") else "prefill"
-            timing, _ = attention_constants(chip, kind, format, format)
-            time = attention_time(timing.values, chip, kind, format, format, shape)
+        time = op_seconds(table, chip, op, format, rows)
         terms = power_terms(chip, op, format, shape, time, engines(table, rows))
         here = watts[rows]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from chipmeter.cost.gemm import WIDTH, gemm_seconds
 from chipmeter.cost.power import ATTENTION_TERMS, GEMM_TERMS, attention_terms, board_watts, gemm_terms
 from chipmeter.validate.hardware import hardware, is_stand_in, kin
 from chipmeter.validate.score import Answers, Array
-from chipmeter.validate.tables import Table
+from chipmeter.validate.tables import Row, Table
 
 FORMATS = {"bfloat16": "bf16", "bf16": "bf16", "float16": "bf16", "fp16": "bf16", "half": "bf16", "fp32": "fp32"}
 FORMATS |= {"fp8": "fp8", "float8": "fp8", "fp8_block": "fp8_block", "nvfp4": "nvfp4", "fp4": "nvfp4", "mxfp4": "nvfp4"}
@@ -93,9 +93,35 @@ def beyond(found: Constants, moved: bool, **inputs: Array) -> NDArray[np.bool_]:
     return outside
 
 
-def gemm_constants(chip: Device, format: str) -> tuple[Constants, bool]:
+def engine_of(cells: Row) -> str:
+    """Name the engine whose kernels a row measured where it is not the usual one: its products and attention differ.
+
+    >>> engine_of({"source": "systems/data/h200_sxm/gemm/vllm/0.22.0/gemm_perf.parquet"}), engine_of({"source": "x"})
+    ('vllm', '')
+    """
+    return "vllm" if "/vllm/" in (cells.get("source") or "") else ""
+
+
+def with_engine(names: Iterable[str], engine: str) -> tuple[str, ...]:
+    """Put the variants of an engine before the usual ones.
+
+    >>> with_engine(["fp8", "bf16"], "vllm")
+    ('fp8_vllm', 'fp8', 'bf16')
+    """
+    usual = tuple(names)
+    return (f"{usual[0]}_{engine}", *usual) if engine else usual
+
+
+def by_engine(table: Table, rows: Rows) -> Iterator[tuple[str, Rows]]:
+    """Divide rows by the engine that was measured."""
+    names = np.array([engine_of(table.rows[row]) for row in rows.tolist()])
+    for engine in sorted(set(names.tolist())):
+        yield engine, rows[names == engine]
+
+
+def gemm_constants(chip: Device, format: str, engine: str = "") -> tuple[Constants, bool]:
     """Find the constants of matrix products on a chip that tables name."""
-    found, moved = constants(kin(chip), "gemm", *VARIANTS[format])
+    found, moved = constants(kin(chip), "gemm", *with_engine(VARIANTS[format], engine))
     return (found.transferred(), True) if is_stand_in(chip) else (found, moved)
 
 
@@ -105,9 +131,10 @@ def gemm_table(table: Table) -> Answers:
     m, n, k = (column(table, name) for name in "mnk")
     rate = "latency_us" not in table.columns
     sheet = Sheet(table, column(table, "mean_tflops") if rate else column(table, "latency_us") * US)
-    for (accel, dtype), rows in groups(table, "accel", "dtype"):
+    parts = [(key, *part) for key, rows in groups(table, "accel", "dtype") for part in by_engine(table, rows)]
+    for (accel, dtype), engine, rows in parts:
         chip, format = hardware(accel), format_of(dtype)
-        found, moved = gemm_constants(chip, format)
+        found, moved = gemm_constants(chip, format, engine)
         values = found.values
         if rate:
             # The best rate over shapes is that of the product alone, with operands in their format already.
@@ -134,9 +161,9 @@ def attention_names(kind: str, format: str, cache: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(ordered))
 
 
-def attention_constants(chip: Device, kind: str, format: str, cache: str) -> tuple[Constants, bool]:
+def attention_constants(chip: Device, kind: str, format: str, cache: str, engine: str = "") -> tuple[Constants, bool]:
     """Find the constants of attention on a chip that tables name."""
-    found, moved = constants(kin(chip), "attention", *attention_names(kind, format, cache))
+    found, moved = constants(kin(chip), "attention", *with_engine(attention_names(kind, format, cache), engine))
     return (found.transferred(), True) if is_stand_in(chip) else (found, moved)
 
 
@@ -160,11 +187,13 @@ def attention_table(table: Table) -> Answers:
     table.need("accel", "kind", *SHAPE, "latency_us")
     shape = {name: column(table, name) for name in SHAPE}
     sheet = Sheet(table, column(table, "latency_us") * US)
-    for (accel, named, dtype, cached), rows in groups(table, "accel", "kind", "attn_dtype", "kv_dtype"):
+    kinds = ("accel", "kind", "attn_dtype", "kv_dtype")
+    parts = [(key, *part) for key, rows in groups(table, *kinds) for part in by_engine(table, rows)]
+    for (accel, named, dtype, cached), engine, rows in parts:
         chip, kind = hardware(accel), KINDS.get(named, "prefill")
         format, cache = format_of(dtype), format_of(cached or dtype)
         here = {name: values[rows] for name, values in shape.items()}
-        found, moved = attention_constants(chip, kind, format, cache)
+        found, moved = attention_constants(chip, kind, format, cache, engine)
         expected = attention_time(found.values, chip, kind, format, cache, here)
         sheet.fill(rows, expected, found, beyond(found, moved, batch=here["batch"], kv_len=here["kv_len"]))
         sheet.work[rows] = (
@@ -192,6 +221,23 @@ def power_shape(table: Table, op: str, rows: Sequence[int] | Rows) -> dict[str, 
         keys.append(float(right[0]) + float(right[1]))
     arrays = {"batch": batch, "heads": heads, "kv_heads": kv_heads, "q_len": queries, "kv_len": keys}
     return {**{name: np.array(values) for name, values in arrays.items()}, "head_dim": np.full(len(batch), 128.0)}
+
+
+def op_seconds(table: Table, chip: Device, op: str, format: str, rows: Rows) -> Array:
+    """Time the operations of some rows of a power table, by the constants of the engine that each measured."""
+    time = np.empty(len(rows))
+    place = {row: i for i, row in enumerate(rows.tolist())}
+    for engine, part in by_engine(table, rows):
+        shape = power_shape(table, op, part)
+        if op == "gemm":
+            values = gemm_constants(chip, format, engine)[0].values
+            found = gemm_seconds(values, chip, format, shape["m"], shape["n"], shape["k"]).total
+        else:
+            kind = "decode" if op.startswith("generation") else "prefill"
+            timing, _ = attention_constants(chip, kind, format, format, engine)
+            found = attention_time(timing.values, chip, kind, format, format, shape)
+        time[[place[row] for row in part.tolist()]] = found
+    return time
 
 
 def engines(table: Table, rows: Rows) -> Array:
@@ -226,14 +272,7 @@ def power_table(table: Table) -> Answers:
     for (accel, op, dtype), rows in groups(table, "accel", "op", "dtype"):
         chip, format = hardware(accel), format_of(dtype)
         shape = power_shape(table, op, rows)
-        if op == "gemm":
-            time = gemm_seconds(
-                gemm_constants(chip, format)[0].values, chip, format, shape["m"], shape["n"], shape["k"]
-            ).total
-        else:
-            kind = "decode" if op.startswith("generation") else "prefill"
-            timing, _ = attention_constants(chip, kind, format, format)
-            time = attention_time(timing.values, chip, kind, format, format, shape)
+        time = op_seconds(table, chip, op, format, rows)
         found, moved = constants(kin(chip), "power", f"{op}_{format}", f"{op}_fp8", f"{op}_bf16")
         expected = board_watts(
             found.values, chip, power_terms(chip, op, format, shape, time, engines(table, rows)), power_names(op)

@@ -53,7 +53,10 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
     cells = table.rows[row]
     model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
     format, engine = served_format(cells.get("precision") or ""), (cells.get("engine") or "").lower()
-    pools = (cells.get("mode") or "").startswith("disagg")
+    # Aggregated rows on more chips than a machine holds are pools of both kinds, counted together.
+    pools = (cells.get("mode") or "").startswith("disagg") or (
+        _whole(cells, "n_accel", 1) > 8 and "_ep1_" in f"{cells.get('source')}"
+    )
     tp, ep = _whole(cells, "tp", 1), _whole(cells, "ep", 1)
     stated = re.search(r"_tp(\d+)(?:_0)?_ep(\d+|none)", cells.get("source") or "")
     chips = max(tp, ep if tp == 1 else 1)

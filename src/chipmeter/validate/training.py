@@ -196,6 +196,8 @@ def training_terms(steps: list[Step], values: Mapping[str, float] | None = None)
     parts = {name: np.array([row[name] for row in rows]) for name in PARTS}
     low = ["" if s.format == "bf16" else f"{s.format}{' moe' if s.model.experts else ''}" for s in steps]
     chips = [s.chip.id if values is None else nearest_chip(s.chip.id, values) for s in steps]
+    # Whole-number formats run at a rate of their own: they say nothing of the chip in others.
+    chips = ["" if s.format == "int8" else chip for s, chip in zip(steps, chips, strict=True)]
     factors = flags("software", [s.software for s in steps])
     factors |= flags("chip", chips)
     factors |= flags("format", low)
