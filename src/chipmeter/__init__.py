@@ -19,6 +19,7 @@ from chipmeter.matmul import matmul
 from chipmeter.quantize import QuantizedTensor, quantize, sqnr
 
 if TYPE_CHECKING:
+    from chipmeter.analysis import error_analysis
     from chipmeter.chips import chip, system
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
@@ -32,6 +33,7 @@ __all__ = [
     "chip",
     "compare",
     "decode",
+    "error_analysis",
     "estimate",
     "identify",
     "matmul",
@@ -49,6 +51,7 @@ _LATER = {
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
+    "error_analysis": "chipmeter.analysis",
     "estimate": "chipmeter.cost",
     "identify": "chipmeter.identification",
     "verify": "chipmeter.verify",
