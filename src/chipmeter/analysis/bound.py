@@ -63,13 +63,13 @@ def bound(
             step = min(model.products, unit.k)
             terms = step // model.group if model.group else step
             u, eta = CONVERSIONS[model.output]
-            return _steps(x, y, start, tops, step, _cut(model, terms), u, eta)
+            return _steps(x, y, start, tops, step, _cut(model, terms, unit.c), u, eta)
         case PairedHalves(step=model):
             u, eta = CONVERSIONS[model.output]
             tops = _exponents(x, unit.a) @ _exponents(y, unit.b)
             products, blocks = x @ y, -(-x.shape[1] // unit.k)
             # both halves see sums of at most this block's products; then one rounded addition per block
-            cut, low = _cut(model, 16)
+            cut, low = _cut(model, 16, unit.c)
             halves = (1 + u + cut) ** 2 * (cut * (tops + products) + 2 * u * products + 2 * blocks * (eta + low))
             u, eta = _NEAREST[unit.d]
             after = _steps(x, y, start + halves, None, unit.k, (0.0, 0.0), u, eta)
@@ -82,10 +82,11 @@ def bound(
             return None
 
 
-def _cut(model: FusedDot, terms: int) -> tuple[float, float]:
+def _cut(model: FusedDot, terms: int, c: str) -> tuple[float, float]:
     """Bound what aligning `terms` products and c loses: relative to 2^exponents, and with the floor alone."""
     relative = (terms + 1) * 2.0**-model.fraction_bits
-    return relative, relative * (2.0**model.floor_exponent + 2.0**-126)
+    lowest = -14 if c == "f16" else -126  # a subnormal accumulator aligns at its type's lowest exponent
+    return relative, relative * (2.0**model.floor_exponent + 2.0**lowest)
 
 
 def _exponents(x: Float64, kind: str) -> Float64:

@@ -170,7 +170,7 @@ def error_analysis(
     if operand_dtype(chosen.d).kind in "iu":
         good &= error == 0
     error = np.where(good, error, 0.0)
-    ulps = np.abs(error) / _ulp(high, chosen.d)
+    ulps = np.where(good, np.abs(error) / _ulp(high, chosen.d), -1.0)
     at = np.unravel_index(int(np.argmax(ulps)), ulps.shape)
     limit = bound(a, b, c, chosen, scales)
     used = None
@@ -190,7 +190,7 @@ def error_analysis(
         unit=chosen.name,
         shape=(d.shape[0], d.shape[1], a.shape[1]),
         sqnr=sqnr(high[good], result[good]) if good.any() else float("nan"),
-        max_ulp=float(ulps[at]),
+        max_ulp=max(0.0, float(ulps[at])),
         max_error=float(np.max(np.abs(error))),
         worst=(int(at[0]), int(at[1])),
         worst_value=float(result[at]),
