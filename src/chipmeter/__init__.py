@@ -22,6 +22,7 @@ from chipmeter.quantize import QuantizedTensor, quantize, sqnr
 
 if TYPE_CHECKING:
     from chipmeter import ops, testing
+    from chipmeter.analysis import error_analysis
     from chipmeter.chips import chip, system
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
@@ -36,6 +37,7 @@ __all__ = [
     "chip",
     "compare",
     "decode",
+    "error_analysis",
     "estimate",
     "frontier",
     "identify",
@@ -56,6 +58,7 @@ _LATER = {
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
+    "error_analysis": "chipmeter.analysis",
     "estimate": "chipmeter.cost",
     "frontier": "chipmeter.frontier",
     "identify": "chipmeter.identification",

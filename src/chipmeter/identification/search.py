@@ -46,7 +46,7 @@ def candidates(types: tuple[str, str, str, str], addend: bool, scale: str | None
             try:
                 other = u.with_order(order)
             except (ValueError, TypeError):
-                break
+                continue
             if other != u:
                 found.append(Candidate(f"{u.name} order={order}", other))
     return found
