@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from chipmeter.validate import diffusion, memory, network, neuron, node, ops, serving, training
+from chipmeter.validate import diffusion, memory, network, neuron, node, ops, reference, serving, training
 from chipmeter.validate.score import Answers, Score, score
 from chipmeter.validate.shapes import Shapes, read_shapes
 from chipmeter.validate.tables import Table, read_folder
@@ -49,6 +49,7 @@ PREDICTORS: dict[str, Predictor] = {
     "memory_activation": memory.activation_table,
     "nki_kernels": _many(neuron.kernel_table),
     "energy_training_mlperf": _many(node.node_table),
+    reference.TABLE: _many(reference.reference_table),
     **dict.fromkeys(network.TABLES, _many(network.collective_table)),
 }
 """By the stem of the file."""

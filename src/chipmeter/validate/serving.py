@@ -131,7 +131,12 @@ def read_points(table: Table, shapes: Shapes) -> tuple[list[int], list[Point]]:
     """Understand the rows of a serving table that serve text."""
     table.need("model", "accel", "metric", "value")
     reader, _ = READERS[table.name]
-    rows = [row for row, cells in enumerate(table.rows) if not NOT_TEXT.search(cells.get("model") or "")]
+    rows = [
+        row
+        for row, cells in enumerate(table.rows)
+        if not NOT_TEXT.search(cells.get("model") or "")
+        and any((cells.get(name) or "").strip() for name in ("value", "tpot_ms"))
+    ]
     return rows, [reader(table, row, shapes) for row in rows]
 
 

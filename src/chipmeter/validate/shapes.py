@@ -152,6 +152,8 @@ def _sized(shape: Shape) -> Shape:
 def _by_name(key: str, shapes: Shapes) -> Shape:
     if "bert" in key or "roberta" in key:
         return BERT
+    if "whisper" in key:
+        return by_size("whisper-1.5b")
     if "stable" in key:
         return by_size(f"{key}-860m")
     if "flux" in key:
