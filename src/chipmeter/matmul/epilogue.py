@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
 from chipmeter._threads import split
 from chipmeter.formats import cast
@@ -45,7 +46,8 @@ def fma32(x: Any, y: Any, z: Any, threads: int = 1) -> Float32:
     def work(begin: int, end: int) -> None:
         for at in range(begin, end, _CHUNK):
             part = slice(at, min(at + _CHUNK, end))
-            flat[part] = _fma32(*(v[part] for v in lines))
+            with _kernels.ieee_environment():  # of this thread, whatever other libraries left
+                flat[part] = _fma32(*(v[part] for v in lines))
 
     split(work, flat.size, threads, _CHUNK)
     return out
