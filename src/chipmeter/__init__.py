@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from chipmeter.chips import chip, system
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
+    from chipmeter.matmul import sensitivity
     from chipmeter.verify import verify
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "estimate",
     "matmul",
     "quantize",
+    "sensitivity",
     "sqnr",
     "system",
     "tier",
@@ -48,6 +50,7 @@ _LATER = {
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
     "estimate": "chipmeter.cost",
+    "sensitivity": "chipmeter.matmul",
     "verify": "chipmeter.verify",
 }
 
