@@ -91,7 +91,10 @@ def apply(
             y *= np.float32(record.result_scale)
     overflow: Any = "saturate" if record.output in ("e4m3", "e5m2") else "ofp8"
     code = _NAN_CODES[record.output]
-    result: AnyArray = cast(canonical(y), OPERANDS[record.output], overflow=overflow, nan=code, threads=threads)
+    result: AnyArray = cast(
+        canonical(y), OPERANDS[record.output], rounding=record.rounding, overflow=overflow, nan=code, seed=record.seed,
+        threads=threads,
+    )  # fmt: skip
     if code is not None:  # cast keeps the sign or payload of a float16 NaN; the units' NaN is one code
         raw = result.view(f"u{result.dtype.itemsize}")
         raw[np.isnan(y)] = code
