@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chipmeter.cost import estimate
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
+    from chipmeter.matmul import sensitivity
     from chipmeter.verify import verify
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "matmul",
     "ops",
     "quantize",
+    "sensitivity",
     "sqnr",
     "system",
     "testing",
@@ -62,6 +64,7 @@ _LATER = {
     "estimate": "chipmeter.cost",
     "frontier": "chipmeter.frontier",
     "identify": "chipmeter.identification",
+    "sensitivity": "chipmeter.matmul",
     "verify": "chipmeter.verify",
 }
 _MODULES = ("ops", "testing")

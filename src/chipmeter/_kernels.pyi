@@ -1,6 +1,6 @@
 # Types of the doors to the C kernels; arrays are C-contiguous, outputs are written in place.
 
-from typing import TypeAlias, final
+from typing import Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,6 +99,12 @@ def nvfp4_f32(
 ) -> None: ...
 def scaled_f32_u8(x: _F32, scales: _F32, codes: _U8, element: EncodeSpec) -> None: ...
 def scaled_f32_s8(x: _F32, scales: _F32, codes: _I8, low: int, high: int) -> None: ...
+
+# floating-point environment
+@final
+class ieee_environment:
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, value: object, traceback: object) -> None: ...
 
 # matmul
 def pack_rows(x: _F32, min_exponent: int, value: _F32, exponent: _I32, flag: _U8) -> None: ...

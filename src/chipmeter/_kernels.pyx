@@ -9,6 +9,7 @@ cdef int need(bint holds, str what) except -1:
     return 0
 
 
+include "_doors/fpenv.pxi"
 include "_doors/formats.pxi"
 include "_doors/quantize.pxi"
 include "_doors/matmul.pxi"

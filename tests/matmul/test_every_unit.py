@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import chipmeter as cm
-from chipmeter.matmul import Chain, IntegerDot, Unit, units
+from chipmeter.matmul import Chain, IntegerDot, Unit, unit, units
+from chipmeter.matmul.operands import operand_dtype
 
 Array = np.ndarray[Any, Any]
 
@@ -120,3 +121,28 @@ def test_names_say_the_types() -> None:
         assert arch
         assert instruction.split(".")[1:] == [u.a, u.b, u.c, u.d]
         assert isinstance(u.model, IntegerDot) == (u.d == "s32")
+
+
+@pytest.mark.parametrize("name", ["trn2/fp8", "neuroncore-v3/matmul-double-row.e5m2.e4m3ieee.f32.f32", "neuroncore-v2/matmul.e3m4.e3m4.f32.f32",
+                                  "tpu-v7/fp8", "trn3/mxfp8"])  # fmt: skip
+def test_every_pair_of_8_bit_codes_is_exact_in_every_order(name: str) -> None:
+    # one product has at most 10 significant bits, so no order has anything to round but the one that rounds products
+    u = unit(name)
+    a = np.arange(256, dtype=np.uint8)[:, None].view(operand_dtype(u.a))
+    b = np.arange(256, dtype=np.uint8)[None, :].view(operand_dtype(u.b))
+    one = np.full((256, 1), 127, np.uint8)
+    scales = {"scale_a": one, "scale_b": one.T} if u.scale else {}
+    with np.errstate(invalid="ignore"):
+        exact = a.astype(np.float32) * b.astype(np.float32)
+    wide_a, wide_b = (
+        np.pad(a.view(np.uint8), ((0, 0), (0, 1))).view(a.dtype),
+        np.pad(b.view(np.uint8), ((0, 1), (0, 0))).view(b.dtype),
+    )
+    for order in u.orders:
+        want = cm.decode(cm.cast(exact, "bfloat16")) if order == "bf16-products" else exact
+        for x, y in ((a, b), (wide_a, wide_b)):
+            got = cm.matmul(x, y, unit=u, order=order, **scales)
+            np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+            same = ~np.isnan(exact) & (exact != 0)
+            np.testing.assert_array_equal(bits(got)[same], bits(want)[same])
+            assert (got[exact == 0] == 0).all()

@@ -155,6 +155,22 @@ def test_epilogue(output: Any, case: Any, tier: str, rng: np.random.Generator) -
           else reference.epilogue(dot(i, j)(range(K)), one, output=output))  # fmt: skip
 
 
+@pytest.mark.parametrize("rounding", ["toward-zero", "nearest-away", "stochastic", "odd"])
+@pytest.mark.parametrize("output", ["bf16", "f16", "e4m3", "e5m2"])
+def test_output_rounding(output: Any, rounding: Any, case: Any, tier: str) -> None:
+    u, a, b, dot = case
+    got = cm.matmul(a, b, unit=u, gemm=Gemm(None, Epilogue(output=output, rounding=rounding, seed=3)), threads=2)
+    words = np.empty(M * N, np.uint32)
+    _kernels.philox(words, 3, 0)
+    one = int(np.float32(1).view(np.uint32))
+    check(
+        got,
+        lambda i, j: reference.epilogue(
+            dot(i, j)(range(K)), one, output=output, rounding=rounding, random=int(words[i * N + j])
+        ),
+    )
+
+
 WORDS = st.integers(0, 2**32 - 1)
 
 
@@ -297,6 +313,7 @@ def test_bad_input_is_named(arguments: dict[str, Any], message: str) -> None:
     (lambda: Bf16Terms(2, ((2, 0),)), "pairs of terms below 2"), (lambda: Ozaki(bits=8), "bits must be an integer in 1..7"),
     (lambda: Ozaki(bits=7).digit_bits(1 << 18), "at most 6 fit"), (lambda: Ozaki().digit_bits(1 << 31), "too deep"),
     (lambda: Epilogue(output="f64"), "output must be one of"), (lambda: Epilogue(alpha=float("nan")), "alpha must be a number"),  # type: ignore[arg-type]
+    (lambda: Epilogue(rounding="odd"), "a float32 output is not converted"), (lambda: Epilogue(output="f16", rounding="up!"), "rounding must be one of"),  # type: ignore[arg-type]
     (lambda: Epilogue(result_scale=2.0), "goes with an 8-bit output"),
 ])  # fmt: skip
 def test_records_that_contradict_themselves(build: Callable[[], Any], message: str) -> None:
@@ -326,3 +343,22 @@ def test_every_named_order_has_evidence() -> None:
         assert gemm(name) is record
         assert record.evidence is not None
         assert record.evidence.source
+
+
+@given(st.integers(1, 400), st.integers(1, 12), st.integers(1, 90), st.sampled_from(["contiguous", "strided"]))
+def test_parts_cover_k_once(k: int, splits: int, tile: int, assign: Any) -> None:
+    parts = SplitK(splits, tile=tile, assign=assign).parts(k)
+    assert len(parts) <= splits
+    assert all(part for part in parts)
+    assert sorted(at for part in parts for begin, end in part for at in range(begin, end)) == list(range(k))
+
+
+@given(*(st.integers(1, 60) for _ in range(3)), st.integers(1, 50), *(st.integers(1, 30) for _ in range(3)))
+def test_workers_share_evenly(m: int, n: int, k: int, workers: int, tile_m: int, tile_n: int, tile_k: int) -> None:
+    cuts = StreamK(workers, tile_m, tile_n, tile_k).cuts(m, n, k)
+    each = -(-k // tile_k)
+    assert len(cuts) == -(-m // tile_m) * -(-n // tile_n)
+    assert all(c[0] == 0 and c[-1] == k and list(c) == sorted(set(c)) for c in cuts.values())
+    share = -(-len(cuts) * each // workers)
+    starts = {t * each + c // tile_k for t, borders in enumerate(cuts.values()) for c in borders[:-1]}
+    assert starts == {t * each for t in range(len(cuts))} | set(range(0, len(cuts) * each, share))

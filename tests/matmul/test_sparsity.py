@@ -69,6 +69,27 @@ def test_sparsify_keeps_the_largest(pattern: str, rng: np.random.Generator) -> N
     np.testing.assert_array_equal(np.abs(again.dense()), np.abs(dense))
 
 
+@pytest.mark.parametrize("pattern", PATTERNS)
+@pytest.mark.parametrize("groups", [1, 3, 16])
+def test_metadata_comes_back(pattern: str, groups: int, rng: np.random.Generator) -> None:
+    of = int(pattern.partition(":")[2])
+    sparse = sparsify(rng.standard_normal((3, of * groups), np.float32), pattern)
+    again = Sparse.from_metadata(sparse.values, sparse.metadata(), pattern)
+    np.testing.assert_array_equal(again.positions, sparse.positions)
+
+
+def test_metadata_words() -> None:
+    one = np.float32([[1, 2]])
+    assert Sparse(one, np.uint8([[0, 1]]), "1:2").metadata().tolist() == [[0xE4]]
+    assert Sparse(one, np.uint8([[5, 7]]), "2:8").metadata().tolist() == [[0x75]]
+    with pytest.raises(ValueError, match="metadata of a 1:2 operand holds 0100, 1110, got 0101"):
+        Sparse.from_metadata(one, np.uint16([[0xE5]]), "1:2")
+    with pytest.raises(ValueError, match=r"metadata must be uint16 of shape \(1, 1\), got uint8"):
+        Sparse.from_metadata(one, np.uint8([[0xE5]]), "1:2")
+    with pytest.raises(ValueError, match="must ascend"):
+        Sparse.from_metadata(one, np.uint16([[0b0011]]), "2:4")
+
+
 X, P = np.ones((2, 4), np.float16), np.uint8([[0, 1, 2, 3], [0, 1, 0, 1]])
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
 from chipmeter._threads import split
 from chipmeter.formats import cast
@@ -45,7 +46,8 @@ def fma32(x: Any, y: Any, z: Any, threads: int = 1) -> Float32:
     def work(begin: int, end: int) -> None:
         for at in range(begin, end, _CHUNK):
             part = slice(at, min(at + _CHUNK, end))
-            flat[part] = _fma32(*(v[part] for v in lines))
+            with _kernels.ieee_environment():  # of this thread, whatever other libraries left
+                flat[part] = _fma32(*(v[part] for v in lines))
 
     split(work, flat.size, threads, _CHUNK)
     return out
@@ -89,7 +91,10 @@ def apply(
             y *= np.float32(record.result_scale)
     overflow: Any = "saturate" if record.output in ("e4m3", "e5m2") else "ofp8"
     code = _NAN_CODES[record.output]
-    result: AnyArray = cast(canonical(y), OPERANDS[record.output], overflow=overflow, nan=code, threads=threads)
+    result: AnyArray = cast(
+        canonical(y), OPERANDS[record.output], rounding=record.rounding, overflow=overflow, nan=code, seed=record.seed,
+        threads=threads,
+    )  # fmt: skip
     if code is not None:  # cast keeps the sign or payload of a float16 NaN; the units' NaN is one code
         raw = result.view(f"u{result.dtype.itemsize}")
         raw[np.isnan(y)] = code

@@ -10,7 +10,10 @@ _CUBLASLT = Evidence(
     "inferred", "mmaemu 0.1.0: cuBLASLt 12.8.3 on an H100 PCIe and an RTX 4060, one chain unless split", "2026"
 )
 _XLA = Evidence(
-    "documented", "OpenXLA's Triton emitter: terms by rounding, smallest products first, one accumulator", "2026-11"
+    "inferred",
+    "OpenXLA's Triton emitter: terms by rounding, smallest products first, one accumulator per block of K; one for all of "
+    "K here. What the TPU compiler emits is not published",
+    "2026-11",
 )
 _X9 = Evidence(
     "assumed", "CUBLAS_COMPUTE_32F_EMULATED_16BFX9 publishes neither term order nor scaling; OpenXLA's order taken"

@@ -8,6 +8,7 @@ from typing import Any, assert_never
 
 import numpy as np
 
+from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, dtype_of, output_array
 from chipmeter.formats import cast
 from chipmeter.matmul.emulate import bf16_terms, ozaki
@@ -34,6 +35,27 @@ def run(
     threads: int,
 ) -> AnyArray:
     """Multiply in a GEMM order; see `chipmeter.matmul.matmul`."""
+    with _kernels.ieee_environment():
+        acc = _run(record, unit, product, a, b, c, bias, scale_a, scale_b, threads)
+    if out is None:
+        return acc
+    result = output_array(out, acc.shape, acc.dtype, *(x for x in (a, b, c) if isinstance(x, np.ndarray)))
+    result[...] = acc
+    return result
+
+
+def _run(
+    record: Gemm,
+    unit: Unit,
+    product: Product,
+    a: Any,
+    b: Any,
+    c: AnyArray | None,
+    bias: AnyArray | None,
+    scale_a: AnyArray | None,
+    scale_b: AnyArray | None,
+    threads: int,
+) -> AnyArray:
     order, epilogue = record.order, record.epilogue
     _check_record(record, unit, c, bias)
     block = (scale_a, scale_b) if unit.scale is not None else (None, None)
@@ -70,11 +92,7 @@ def run(
         acc = apply(epilogue, acc.astype(np.float32, copy=False), addend, row, left, right, threads)
     elif order is not None:
         canonical(acc)
-    if out is None:
-        return acc
-    result = output_array(out, acc.shape, acc.dtype, a, b, c)
-    result[...] = acc
-    return result
+    return acc
 
 
 def _check_record(record: Gemm, unit: Unit, c: AnyArray | None, bias: AnyArray | None) -> None:

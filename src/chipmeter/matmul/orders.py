@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from chipmeter.evidence import Evidence
+from chipmeter.formats.policies import Rounding
 
 Combine = Literal["serial", "pairwise"]
 Result = Literal["f32", "bf16", "f16", "e4m3", "e5m2"]
@@ -231,9 +232,9 @@ class Epilogue:
     """What follows the product: y = alpha * acc (+ beta * c) (+ bias), scaled and converted.
 
     Rounding: alpha' = RN(alpha * RN(scale_a * scale_b)); y = fma(alpha', acc, RN(beta * c)), or fma(alpha', acc, +0)
-    without c; y = RN(y + bias); all in float32. Then bf16 and f16 round y to nearest even (a second rounding); e4m3 and
-    e5m2 multiply it by `result_scale` in float32, saturate to the largest finite value, infinity included, and round to
-    nearest even. NaN becomes 0x7FFFFFFF, 0x7FFF or 0x7F.
+    without c; y = RN(y + bias); all in float32. Then bf16 and f16 round y by `rounding` (a second rounding); e4m3 and
+    e5m2 multiply it by `result_scale` in float32, saturate to the largest finite value, infinity included, and round by
+    `rounding`. NaN becomes 0x7FFFFFFF, 0x7FFF or 0x7F.
 
     Parameters
     ----------
@@ -242,15 +243,25 @@ class Epilogue:
     output : {"f32", "bf16", "f16", "e4m3", "e5m2"}
     result_scale : float, optional
         For 8-bit outputs.
+    rounding : str
+        Of the conversion to a 16-bit or 8-bit output, as in `chipmeter.cast`. "stochastic" takes 32 bits per element of
+        Philox4x32-10 with `seed`, at the element's index.
+    seed : int
     """
 
     alpha: float = 1.0
     beta: float = 0.0
     output: Result = "f32"
     result_scale: float | None = None
+    rounding: Rounding = "nearest-even"
+    seed: int = 0
 
     def __post_init__(self) -> None:
         _choice("Epilogue", "output", self.output, get_args(Result))
+        _choice("Epilogue", "rounding", self.rounding, get_args(Rounding))
+        _count("Epilogue", "seed", self.seed, 0, (1 << 64) - 1)
+        if self.output == "f32" and self.rounding != "nearest-even":
+            raise ValueError(f"Epilogue: a float32 output is not converted, rounding={self.rounding!r} has no meaning")
         for field in ("alpha", "beta", "result_scale"):
             value = getattr(self, field)
             if value is not None and (
@@ -277,7 +288,7 @@ class Gemm:
     Examples
     --------
     >>> Gemm(Promote(128), Epilogue(output="bf16")).epilogue
-    Epilogue(alpha=1.0, beta=0.0, output='bf16', result_scale=None)
+    Epilogue(alpha=1.0, beta=0.0, output='bf16', result_scale=None, rounding='nearest-even', seed=0)
     """
 
     order: SplitK | StreamK | Promote | Bf16Terms | Ozaki | None = None

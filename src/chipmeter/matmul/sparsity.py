@@ -116,6 +116,59 @@ class Sparse:
         np.put_along_axis(out, self.rows_of_b, np.ascontiguousarray(self.values).view(word), 1)
         return out.view(self.values.dtype)
 
+    def metadata(self) -> NDArray[np.uint16]:
+        """Pack the positions of each row into 16-bit words, first position in the lowest bits; the last is padded with 0.
+
+        Two bits per position for groups of 4 (PTX mma.sp), four bits for larger ones (the tags of nc_matmul_sparse); a
+        1:2 position is the four bits that mma.sp takes for tf32, 0100 or 1110. Which thread or partition holds which
+        word is an instruction's layout and not described here.
+
+        >>> [hex(word) for word in Sparse(np.float16([[1, 2, 3, 4]]), np.uint8([[0, 3, 1, 2]]), "2:4").metadata()[0]]
+        ['0x9c']
+        """
+        width, codes = _fields(self.pattern)
+        fields = codes[self.positions]
+        each = 16 // width
+        padded = np.pad(fields, ((0, 0), (0, -fields.shape[1] % each))).reshape(len(fields), -1, each)
+        shifted = padded.astype(np.uint32) << (width * np.arange(each, dtype=np.uint32))
+        return np.asarray(shifted.sum(axis=2), np.uint16)
+
+    @classmethod
+    def from_metadata(cls, values: AnyArray, words: NDArray[np.uint16], pattern: str) -> Sparse:
+        """Unpack what `metadata` packs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the words do not fit the values, or hold what is no position of the pattern.
+        """
+        width, codes = _fields(pattern)
+        each, count = 16 // width, values.shape[-1]
+        if (
+            not isinstance(words, np.ndarray)
+            or words.dtype != np.uint16
+            or words.shape != (len(values), -(-count // each))
+        ):
+            got = f"{words.dtype} {words.shape}" if isinstance(words, np.ndarray) else type(words).__name__
+            raise ValueError(f"metadata must be uint16 of shape {(len(values), -(-count // each))}, got {got}")
+        fields = words[..., None] >> (width * np.arange(each, dtype=np.uint16)) & np.uint16((1 << width) - 1)
+        fields = fields.reshape(len(values), -1)[:, :count]
+        known = np.isin(fields, codes)
+        if not known.all():
+            accepted = ", ".join(f"{code:0{width}b}" for code in codes)
+            raise ValueError(f"metadata of a {pattern} operand holds {accepted}, got {fields[~known][0]:0{width}b}")
+        place = np.zeros(1 << width, np.uint8)
+        place[codes] = np.arange(len(codes))
+        return cls(values, place[fields], pattern)
+
+
+def _fields(pattern: str) -> tuple[int, NDArray[np.uint16]]:
+    """Width of one position in the metadata, and the code of every position."""
+    _, of = _pattern(pattern)
+    if of == 2:
+        return 4, np.array([0b0100, 0b1110], np.uint16)
+    return (2 if of == 4 else 4), np.arange(of, dtype=np.uint16)
+
 
 def sparsify(x: AnyArray, pattern: str = "2:4") -> Sparse:
     """Keep the n largest magnitudes in every m elements along the last axis; of equals, the first.

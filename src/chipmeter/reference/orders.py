@@ -11,7 +11,7 @@ from fractions import Fraction
 
 from chipmeter.reference.ieee import add, convert, fused_multiply_add, multiply
 from chipmeter.reference.layouts import BF16, F32, F64, LAYOUTS
-from chipmeter.reference.numbers import decode, encode, fraction_of, nan_code
+from chipmeter.reference.numbers import Overflow, decode, encode, fraction_of, nan_code
 from chipmeter.reference.rounding import Rounding, floor_log2
 
 Dot = Callable[[Sequence[int]], int]
@@ -88,7 +88,7 @@ def promote(
 
 def epilogue(
     acc: int, alpha: int, c: int | None = None, beta: int = 0, bias: int | None = None, output: str = "f32",
-    result_scale: int | None = None,
+    result_scale: int | None = None, rounding: Rounding = "nearest-even", random: int = 0,
 ) -> int:  # fmt: skip
     """Compute fma(alpha, acc, RN(beta * c)) (+ bias) from float32 codes, scale and convert it.
 
@@ -108,7 +108,9 @@ def epilogue(
     value = decode(y, F32)
     if value.kind == "nan":
         return {"bf16": 0x7FFF, "f16": 0x7FFF, "e4m3": 0x7F, "e5m2": 0x7F}[output]
-    return encode(value, target, overflow="saturate" if target.bits == 8 else "ofp8")
+    bits = 32 if rounding == "stochastic" else 0
+    overflow: Overflow = "saturate" if target.bits == 8 else "ofp8"
+    return encode(value, target, rounding, overflow, random=random, random_bits=bits)
 
 
 def bf16_terms(code: int, parts: int, split: Rounding = "nearest-even") -> list[int]:

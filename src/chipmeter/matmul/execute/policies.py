@@ -26,6 +26,13 @@ def policy(
     a: Float32, b: Float32, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
 ) -> Float32:
     """Run tiles in one of the policy orders over decoded operands; results are float32 with canonical NaN."""
+    with _kernels.ieee_environment():
+        return _policy(a, b, c, unit, model, scales, threads)
+
+
+def _policy(
+    a: Float32, b: Float32, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
+) -> Float32:
     match model.order:
         case "bf16-products" | "element-sums":
             if unit.scale is not None:
