@@ -13,6 +13,8 @@ void CM_NAME(cm_pack_panels)(const float *x, size_t depth, size_t columns, size_
 /* one output by exact integer arithmetic: defines the model, and serves every case the vector kernel declines */
 float CM_NAME(cm_fused_one)(const cm_fused_args *args, size_t row, size_t column);
 void CM_NAME(cm_fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
+size_t CM_NAME(cm_fused_codes_workspace)(const cm_fused_codes_args *args);
+void CM_NAME(cm_fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
 void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);

@@ -1,0 +1,329 @@
+/* The truncated fused dot product from codes, at the speed of a multiply-add chain: the models T and ST.
+ *
+ * fused_codes.h tells the idea. B is packed a block of depth and columns at a time, A a block of rows; a panel's
+ * accumulators stay in a small buffer while the steps of the block run over it. Outputs whose special values need more
+ * than a look at two flags are left to the general kernel and marked. */
+#include "matmul/fused_codes.h"
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* ---- float32 chains: narrow formats, few fraction bits ---------------------------------------------------------- */
+
+#define NARROW_LOW (-90)  /* alignment exponents between which every scaling is a normal number */
+#define NARROW_HIGH 100
+#define NARROW_LEAST (127 - 2 * 15) /* the least sum of two exponents; with a packed zero it stays below */
+
+/* Lanes outside the everyday range, one by one: `sum` is the largest biased exponent of the products. An accumulator
+ * that this kernel cannot hold becomes NaN, which later marks the output. Returns the biased alignment exponent. */
+static CM_NOINLINE void narrow_rare(const int32_t *sum, float *c, int32_t least, int32_t *aligned)
+{
+    for (int l = 0; l < VL; l++) {
+        int32_t field = (int32_t)(cm_bits32(c[l]) << 1 >> 24), x = sum[l];
+        if (x < NARROW_LEAST) x = 127 + NARROW_LOW; /* the sum of a zero and something: no product counts */
+        if (c[l] != 0) {
+            int32_t e = field > least + 127 ? field : least + 127;
+            if (e > x) x = e;
+            else if (x == 127 + NARROW_LOW) c[l] = __builtin_nanf(""); /* tiny beside zeros */
+        }
+        if (x > 127 + NARROW_HIGH) c[l] = __builtin_nanf(""), x = 127;
+        aligned[l] = x;
+    }
+}
+
+INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups)
+{
+    const size_t W = NARROW_GROUPS * VL, L = u->fused;
+    const float *const b = t->b;
+    vu largest[TILE_ROWS];
+    vf acc[TILE_ROWS][NARROW_GROUPS], base[TILE_ROWS][NARROW_GROUPS];
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = (vu){0};
+    for (size_t k = 0; k < L; k++) {
+        vu e = vu_load(t->b_exponent + k * VL);
+        for (int r = 0; r < TILE_ROWS; r++)
+            largest[r] = vu_max_bytes(largest[r], e + (vu)vi_set((int32_t)t->a_exponent[r][k]));
+    }
+    const int32_t magic = (23 - u->fraction_bits) * (1 << 23) + (1 << 22);
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (size_t g = 0; g < groups; g++) {
+            vf c = vf_load(t->c + (size_t)r * W + g * VL);
+            vi sum = (vi)((largest[r] >> (8 * (uint32_t)g)) & 0xffu);
+            vi x = vi_max(sum, (vi)((vu)c << 1 >> 24));
+            vi rare = (x < NARROW_LEAST) | (x > 127 + NARROW_HIGH) | (sum < u->least + 127);
+            if (__builtin_expect(vi_sign_bits(rare) != 0, 0)) {
+                int32_t sums[VL], aligned[VL];
+                vi_store(sums, sum);
+                narrow_rare(sums, t->c + (size_t)r * W + g * VL, u->least, aligned);
+                x = vi_load(aligned), c = vf_load(t->c + (size_t)r * W + g * VL);
+            }
+            c = (vf)((vi)c & ~0x3ff); /* at most 13 bits of it count, so that eta cannot carry it over a grid point */
+            vi m = (x << 23) + magic;
+            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) - (vi)(c < (vf){0});
+            base[r][g] = (vf)(m - negative);
+            acc[r][g] = vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)m);
+        }
+    for (size_t k = 0; k < L; k++) {
+        vf y[NARROW_GROUPS];
+        for (size_t g = 0; g < groups; g++) y[g] = vf_load(b + k * W + g * VL);
+        for (int r = 0; r < TILE_ROWS; r++) {
+            vf x = vf_broadcast(((const float *)t->a[r])[k]);
+            for (size_t g = 0; g < groups; g++) acc[r][g] = vf_multiply_add(x, y[g], acc[r][g]);
+        }
+    }
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (size_t g = 0; g < groups; g++) {
+            vf d = acc[r][g] - base[r][g];
+            if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
+            else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
+            vf_store(t->c + (size_t)r * W + g * VL, d);
+        }
+}
+
+/* ---- float64 chains: everything else ---------------------------------------------------------------------------- */
+
+#define WIDE_LOW (-100)   /* results of steps aligned between these are normal float32 numbers */
+#define WIDE_HIGH 110
+
+/* the exact sum of a step in the output type, wherever it lies */
+INLINE vd wide_output(vd s, int32_t output)
+{
+    vl bits = (vl)s, sign = bits & (INT64_MAX + 1ull), magnitude = bits & INT64_MAX;
+    vd size = (vd)magnitude;
+    if (output == CM_RNE_F16) { /* round to odd in 24 bits: a second rounding to fewer bits then sees what was lost */
+        vl odd = ((magnitude & 0x1fffffff) + 0x1fffffff) & 0x20000000;
+        vl kept = ((magnitude | odd) & ~0x1fffffffll) & (vl)(size >= 0x1p-60);
+        vl over = (vl)(size > 0x1p20);
+        vl nan = (vl)(s != s);
+        return (vd)(sign | ((vl)vd_broadcast(0x1p20) & over) | (kept & ~over & ~nan) | (bits & nan));
+    }
+    const int64_t dropped = output == CM_RZ_E8M13 ? (1ll << 39) - 1 : (1ll << 29) - 1;
+    const double least = output == CM_RZ_E8M13 ? 0x1p139 : 0x1p149;
+    vd scaled = size * least, whole;
+    for (int l = 0; l < VL / 2; l++) whole[l] = __builtin_trunc(scaled[l]);
+    vl tiny = (vl)(size < 0x1p-126), over = (vl)(size >= 0x1p128) ;
+    vl result = ((vl)(whole / least) & tiny) | ((magnitude & ~dropped) & ~tiny);
+    result = ((vl)vd_broadcast(__builtin_inf()) & over) | (result & ~over);
+    vl nan = (vl)(s != s), nonzero = (vl)((vd)result != 0.0);
+    return (vd)((bits & nan) | ((result | (sign & nonzero)) & ~nan));
+}
+
+static CM_NOINLINE void wide_rare_output(vd *low, vd *high, int32_t output)
+{
+    *low = wide_output(*low, output), *high = wide_output(*high, output);
+}
+
+INLINE void wide_step(const step_tile *t, const step_rule *u, size_t groups)
+{
+    const size_t W = WIDE_GROUPS * VL, L = u->fused;
+    const int32_t F = u->fraction_bits;
+    const double *const b = t->b;
+    vu largest[TILE_ROWS];
+    vd acc[TILE_ROWS][WIDE_GROUPS][2];
+    vl base[TILE_ROWS][WIDE_GROUPS][2];
+    uint32_t rare = 0;
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = (vu){0};
+    for (size_t k = 0; k < L; k++) {
+        vu e = vu_load(t->b_exponent + k * VL);
+        for (int r = 0; r < TILE_ROWS; r++)
+            largest[r] = vu_max_halves(largest[r], e + (vu)vi_set((int32_t)t->a_exponent[r][k]));
+    }
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (size_t g = 0; g < groups; g++) {
+            vf c = vf_load(t->c + (size_t)r * W + g * VL);
+            vi sum = (vi)((largest[r] >> (16 * (uint32_t)g)) & 0xffffu) - 2 * WIDE_BIAS;
+            vi field = (vi)((vu)c << 1 >> 24) - 127;
+            vi x = vi_max(vi_max(sum, field), vi_set(u->floor_exponent));
+            vi outside = (x < WIDE_LOW) | (x > WIDE_HIGH) | (sum < u->least);
+            uint32_t some = vi_sign_bits(outside);
+            if (__builtin_expect(some != 0, 0)) { /* the accumulator's exponent with all its corners, and the floor */
+                rare |= some;
+                vi zero = (vi)(c == (vf){0});
+                vi e = vi_max(field, vi_set(u->least));
+                x = vi_max(vi_max(sum, (e & ~zero) | (zero & INT16_MIN)), vi_set(u->floor_exponent));
+            }
+            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) - (vi)(c < (vf){0});
+            vl x2[2], n2[2];
+            vd c2[2];
+            vi_widen(x, &x2[0], &x2[1]);
+            vi_widen(negative, &n2[0], &n2[1]);
+            vf_widen(c, &c2[0], &c2[1]);
+            for (int h = 0; h < 2; h++) {
+                vl m = (x2[h] << 52) + (((int64_t)(52 - F + 1023) << 52) + (1ll << 51));
+                base[r][g][h] = m - n2[h];
+                acc[r][g][h] = vd_multiply_add(c2[h], vd_broadcast(1 + WIDE_ETA), (vd)m);
+            }
+        }
+    for (size_t k = 0; k < L; k++) {
+        vd y[WIDE_GROUPS][2];
+        for (size_t g = 0; g < groups; g++)
+            for (int h = 0; h < 2; h++) y[g][h] = vd_load(b + k * W + g * VL + (size_t)h * (VL / 2));
+        for (int r = 0; r < TILE_ROWS; r++) {
+            vd x = vd_broadcast(((const double *)t->a[r])[k]);
+            for (size_t g = 0; g < groups; g++)
+                for (int h = 0; h < 2; h++) acc[r][g][h] = vd_multiply_add(x, y[g][h], acc[r][g][h]);
+        }
+    }
+    const int64_t dropped = u->output == CM_RZ_E8M13 ? (1ll << 39) - 1 : (1ll << 29) - 1;
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (size_t g = 0; g < groups; g++) {
+            vd s[2];
+            for (int h = 0; h < 2; h++) s[h] = acc[r][g][h] - (vd)base[r][g][h];
+            if (__builtin_expect(rare != 0 || u->output == CM_RNE_F16, 0)) wide_rare_output(&s[0], &s[1], u->output);
+            else for (int h = 0; h < 2; h++) s[h] = (vd)((vl)s[h] & ~dropped);
+            vf d = vd_narrow(s[0], s[1]);
+            vf_store(t->c + (size_t)r * W + g * VL, u->output == CM_RNE_F16 ? vf_round_to_half(d) : d);
+        }
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------------------ */
+
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+static size_t up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static size_t panel_width(const cm_fused_codes_args *args) { return (args->narrow ? NARROW_GROUPS : WIDE_GROUPS) * VL; }
+static size_t block_depth(const cm_fused_codes_args *args)
+{
+    const size_t L = (size_t)args->fused;
+    return least(BLOCK_DEPTH / L * L, args->padded);
+}
+
+/* lays the block out from `base`, unless NULL; returns its size */
+static size_t lay_out(const cm_fused_codes_args *args, size_t rows, unsigned char *base, fused_block *block)
+{
+    const size_t W = panel_width(args), depth = block_depth(args), steps = depth / (size_t)args->fused;
+    const size_t columns = least(up(args->columns, W), BLOCK_COLUMNS), size = args->narrow ? sizeof(float) : sizeof(double);
+    const size_t m = up(least(rows, BLOCK_ROWS), TILE_ROWS);
+    size_t at = 0;
+#define PLACE(field, bytes)                                                                                          \
+    if (base) block->field = (void *)(base + at);                                                                    \
+    at += up(bytes, 64)
+    PLACE(a, m * LINE * size);
+    PLACE(a_exponent, m * LINE * 4);
+    PLACE(a_signs, m * steps * 4);
+    PLACE(b, columns * depth * size);
+    PLACE(b_exponent, columns / W * depth * VL * 4);
+    PLACE(b_signs, columns * steps * 4);
+    PLACE(c, m * W * 4);
+    PLACE(row_class, rows);
+    PLACE(column_class, columns);
+#undef PLACE
+    return at;
+}
+
+size_t CM_NAME(cm_fused_codes_workspace)(const cm_fused_codes_args *args)
+{
+    return lay_out(args, args->rows, NULL, NULL) + 64;
+}
+
+static CM_NOINLINE void run_panel(const cm_fused_codes_args *args, const fused_block *block, size_t panel, size_t width, size_t rows,
+                                  size_t depth, int first)
+{
+    const size_t W = panel_width(args), L = (size_t)args->fused, steps = depth / L, size = args->narrow ? 4 : 8;
+    const size_t groups = (width + VL - 1) / VL;
+    const unsigned char *a = block->a, *b = (const unsigned char *)block->b + panel * W * depth * size;
+    step_rule rule = {L, args->fraction_bits, args->floor_exponent, 0, args->output};
+    for (size_t s = 0; s < steps; s++) {
+        rule.least = first && s == 0 ? args->c_min_exponent : args->output == CM_RNE_F16 ? -14 : -126;
+        for (size_t row = 0; row < rows; row += TILE_ROWS) {
+            step_tile t;
+            for (size_t r = 0; r < TILE_ROWS; r++) {
+                t.a[r] = a + ((row + r) * LINE + s * L) * size;
+                t.a_exponent[r] = block->a_exponent + (row + r) * LINE + s * L;
+                t.a_signs[r] = block->a_signs[(row + r) * steps + s];
+            }
+            t.b = b + s * L * W * size;
+            t.b_exponent = block->b_exponent + (panel * depth + s * L) * VL;
+            t.b_signs = block->b_signs + (panel * steps + s) * W;
+            t.c = block->c + row * W;
+            if (args->narrow) {
+                if (groups == 4) narrow_step(&t, &rule, 4);
+                else if (groups == 1) narrow_step(&t, &rule, 1);
+                else narrow_step(&t, &rule, groups < 3 ? 2 : 3);
+            } else if (groups == 2) wide_step(&t, &rule, 2);
+            else wide_step(&t, &rule, 1);
+        }
+    }
+}
+
+/* NaN and infinity: what two flags and the accumulator decide is written, the rest is left and marked */
+static void settle(const cm_fused_codes_args *args, size_t row, size_t column, size_t width, int row_class,
+                   const uint8_t *column_class)
+{
+    float *d = args->d + row * args->columns + column;
+    for (size_t j = 0; j < width; j++) {
+        const int class = row_class | column_class[j];
+        const float c = args->c ? args->c[row * args->columns + column + j] : 0;
+        if (class & CLASS_NAN || c != c) d[j] = cm_float32(CM_NAN32);
+        else if (class || d[j] != d[j]) args->left[row * args->columns + column + j] = args->left_rows[row] = 1;
+    }
+}
+
+static void load_panel(const cm_fused_codes_args *args, const float *from, size_t row, size_t rows, size_t column, size_t width,
+                       float *c)
+{
+    const size_t W = panel_width(args);
+    for (size_t r = 0; r < up(rows, TILE_ROWS); r++, c += W) {
+        size_t n = from && r < rows ? width : 0;
+        for (size_t j = 0; j < n; j++) {
+            float x = from[(row + r) * args->columns + column + j];
+            c[j] = x == 0 ? 0.0f : x; /* no negative zero: its sign would count as a negative term */
+        }
+        memset(c + n, 0, (W - n) * sizeof *c);
+    }
+}
+
+static CM_NOINLINE void all_blocks(const cm_fused_codes_args *args, size_t begin, size_t end, unsigned char *workspace)
+{
+    const size_t W = panel_width(args), most = block_depth(args), size = args->narrow ? 4 : 8;
+    fused_block all;
+    lay_out(args, end - begin, workspace + (64 - (uintptr_t)workspace % 64) % 64, &all);
+    for (size_t column0 = 0; column0 < args->columns; column0 += BLOCK_COLUMNS) {
+        const size_t columns = least(args->columns - column0, BLOCK_COLUMNS);
+        memset(all.row_class, 0, end - begin);
+        memset(all.column_class, 0, up(columns, W));
+        for (size_t k0 = 0; k0 < args->padded; k0 += most) {
+            const size_t depth = least(args->padded - k0, most), steps = depth / (size_t)args->fused;
+            for (size_t j = 0; j < columns; j += W) {
+                fused_block to = all;
+                to.b = (unsigned char *)all.b + j * depth * size;
+                to.b_exponent += j / W * depth * VL;
+                to.b_signs += j * steps;
+                to.column_class += j;
+                CM_NAME(fused_pack_panel)(args, column0 + j, least(W, columns - j), k0, depth, &to);
+            }
+            for (size_t row = begin; row < end; row += BLOCK_ROWS) {
+                const size_t rows = least(end - row, BLOCK_ROWS), tiled = up(rows, TILE_ROWS);
+                fused_block block = all;
+                block.row_class += row - begin;
+                CM_NAME(fused_pack_rows)(args, row, rows, k0, depth, &block);
+                for (size_t r = rows; r < tiled; r++) { /* a short tile repeats its last row */
+                    memcpy((unsigned char *)block.a + r * LINE * size, (unsigned char *)block.a + (rows - 1) * LINE * size, LINE * size);
+                    memcpy(block.a_exponent + r * LINE, block.a_exponent + (rows - 1) * LINE, LINE * 4);
+                    memcpy(block.a_signs + r * steps, block.a_signs + (rows - 1) * steps, steps * 4);
+                }
+                for (size_t j = 0; j < columns; j += W) {
+                    const size_t width = least(W, columns - j);
+                    int special = 0;
+                    load_panel(args, k0 ? args->d : args->c, row, rows, column0 + j, width, block.c);
+                    run_panel(args, &block, j / W, width, rows, depth, k0 == 0);
+                    for (size_t i = 0; i < width; i++) special |= block.column_class[j + i];
+                    for (size_t r = 0; r < rows; r++) {
+                        float *d = args->d + (row + r) * args->columns + column0 + j;
+                        const float *c = block.c + r * W;
+                        int nan = 0;
+                        for (size_t i = 0; i < width; i++) nan |= c[i] != c[i];
+                        for (size_t i = 0; i < width; i++) d[i] = c[i] == 0 ? 0.0f : c[i];
+                        if (k0 + depth == args->padded && (special || nan || block.row_class[r]))
+                            settle(args, row + r, column0 + j, width, block.row_class[r], block.column_class + j);
+                    }
+                }
+            }
+        }
+    }
+}
+
+void CM_NAME(cm_fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace)
+{
+    cm_fpenv saved = cm_fpenv_enter_downward();
+    all_blocks(args, row_begin, row_end, workspace);
+    cm_fpenv_leave(saved);
+}
