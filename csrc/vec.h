@@ -59,6 +59,20 @@ static inline vi vi_max(vi a, vi b)
 #endif
 }
 
+static inline vi vi_min(vi a, vi b)
+{
+#if VL == 16
+    return (vi)_mm512_min_epi32((__m512i)a, (__m512i)b);
+#elif VL == 8
+    return (vi)_mm256_min_epi32((__m256i)a, (__m256i)b);
+#elif defined(__SSE4_1__)
+    return (vi)_mm_min_epi32((__m128i)a, (__m128i)b);
+#else
+    vi m = a < b;
+    return (a & m) | (b & ~m);
+#endif
+}
+
 /* shift right by one count for all lanes: a vector of counts is one operation where the tier has variable shifts */
 static inline vu vu_shift_right(vu x, uint32_t count)
 {
@@ -307,6 +321,63 @@ static inline vi vu_count_ones(vu x)
     x = (x + (x >> 4)) & 0x0f0f0f0fu;
     x += x >> 8;
     return (vi)((x + (x >> 16)) & 63);
+#endif
+}
+
+/* 1 where a number that is not -0 is negative */
+static inline vi vf_is_negative(vf x)
+{
+#if VL == 16
+    return (vi)((vu)x >> 31);
+#else
+    return -(vi)(x < (vf){0});
+#endif
+}
+
+/* a difference that is exact, and never -0 where the tier can choose a rounding for one operation */
+static inline vf vf_exact_difference(vf a, vf b)
+{
+#if VL == 16
+    return (vf)_mm512_sub_round_ps((__m512)a, (__m512)b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    return a - b;
+#endif
+}
+
+static inline vd vd_exact_difference(vd a, vd b)
+{
+#if VL == 16
+    return (vd)_mm512_sub_round_pd((__m512d)a, (__m512d)b, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    return a - b;
+#endif
+}
+
+/* 64-bit lanes of a non-negative low and a high word each, lower half of the lanes first */
+static inline void vl_of_words(vi low_words, vi high_words, vl *low, vl *high)
+{
+#if VL == 16
+    const __m512i first = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i second = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    *low = (vl)_mm512_permutex2var_epi32((__m512i)low_words, first, (__m512i)high_words);
+    *high = (vl)_mm512_permutex2var_epi32((__m512i)low_words, second, (__m512i)high_words);
+#else
+    vl a, b;
+    vi_widen(high_words, low, high);
+    vi_widen(low_words, &a, &b);
+    *low = (vl)((*low << 32) + a), *high = (vl)((*high << 32) + b);
+#endif
+}
+
+/* normal numbers, cut toward zero to binary32 */
+static inline vf vd_narrow_toward_zero(vd low, vd high)
+{
+#if VL == 16
+    __m256 a = _mm512_cvt_roundpd_ps((__m512d)low, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    __m256 b = _mm512_cvt_roundpd_ps((__m512d)high, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    return (vf)_mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+#else
+    return vd_narrow((vd)((vl)low & ~0x1fffffffll), (vd)((vl)high & ~0x1fffffffll));
 #endif
 }
 

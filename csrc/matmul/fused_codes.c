@@ -13,65 +13,71 @@
 #define NARROW_HIGH 100
 #define NARROW_LEAST (127 - 2 * 15) /* the least sum of two exponents; with a packed zero it stays below */
 
-/* Lanes outside the everyday range, one by one: `sum` is the largest biased exponent of the products. An accumulator
- * that this kernel cannot hold becomes NaN, which later marks the output. Returns the biased alignment exponent. */
-static CM_NOINLINE void narrow_rare(const int32_t *sum, float *c, int32_t least, int32_t *aligned)
+/* Tiles outside the everyday range, lane by lane: biased alignment exponents. An accumulator that this kernel cannot
+ * hold becomes NaN, which later marks the output. */
+static CM_NOINLINE void narrow_rare(const uint32_t *largest, float *c, const step_rule *u, int32_t *aligned)
 {
-    for (int l = 0; l < VL; l++) {
-        int32_t field = (int32_t)(cm_bits32(c[l]) << 1 >> 24), x = sum[l];
+    for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i++) {
+        const size_t r = i / (NARROW_GROUPS * VL), g = i / VL % NARROW_GROUPS;
+        int32_t field = (int32_t)(cm_bits32(c[i]) << 1 >> 24), x = (int32_t)(largest[r * VL + i % VL] >> (8 * g) & 0xff);
         if (x < NARROW_LEAST) x = 127 + NARROW_LOW; /* the sum of a zero and something: no product counts */
-        if (c[l] != 0) {
-            int32_t e = field > least + 127 ? field : least + 127;
+        if (c[i] != 0) {
+            int32_t e = field > u->least + 127 ? field : u->least + 127;
             if (e > x) x = e;
-            else if (x == 127 + NARROW_LOW) c[l] = __builtin_nanf(""); /* tiny beside zeros */
+            else if (x == 127 + NARROW_LOW) c[i] = __builtin_nanf(""); /* tiny beside zeros */
         }
-        if (x > 127 + NARROW_HIGH) c[l] = __builtin_nanf(""), x = 127;
-        aligned[l] = x;
+        if (x > 127 + NARROW_HIGH) c[i] = __builtin_nanf(""), x = 127;
+        aligned[i] = x;
     }
 }
 
-INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups)
+INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, uint32_t *shared)
 {
     const size_t W = NARROW_GROUPS * VL, L = u->fused;
-    const float *const b = t->b;
-    vu largest[TILE_ROWS];
-    vf acc[TILE_ROWS][NARROW_GROUPS], base[TILE_ROWS][NARROW_GROUPS];
-    for (int r = 0; r < TILE_ROWS; r++) largest[r] = (vu){0};
-    for (size_t k = 0; k < L; k++) {
-        vu e = vu_load(t->b_exponent + k * VL);
-        for (int r = 0; r < TILE_ROWS; r++)
-            largest[r] = vu_max_bytes(largest[r], e + (vu)vi_set((int32_t)t->a_exponent[r][k]));
-    }
+    const float *const a = t->a, *const b = t->b;
     const int32_t magic = (23 - u->fraction_bits) * (1 << 23) + (1 << 22);
+    const vf one = vf_broadcast(1 + NARROW_ETA);
+    vu largest[TILE_ROWS];
+    vf acc[TILE_ROWS][NARROW_GROUPS];
+    vi low = vi_set(127), high = vi_set(127);
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
             vf c = vf_load(t->c + (size_t)r * W + g * VL);
             vi sum = (vi)((largest[r] >> (8 * (uint32_t)g)) & 0xffu);
             vi x = vi_max(sum, (vi)((vu)c << 1 >> 24));
-            vi rare = (x < NARROW_LEAST) | (x > 127 + NARROW_HIGH) | (sum < u->least + 127);
-            if (__builtin_expect(vi_sign_bits(rare) != 0, 0)) {
-                int32_t sums[VL], aligned[VL];
-                vi_store(sums, sum);
-                narrow_rare(sums, t->c + (size_t)r * W + g * VL, u->least, aligned);
-                x = vi_load(aligned), c = vf_load(t->c + (size_t)r * W + g * VL);
-            }
+            low = vi_min(low, u->halves ? sum : x), high = vi_max(high, x);
             c = (vf)((vi)c & ~0x3ff); /* at most 13 bits of it count, so that eta cannot carry it over a grid point */
-            vi m = (x << 23) + magic;
-            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) - (vi)(c < (vf){0});
-            base[r][g] = (vf)(m - negative);
-            acc[r][g] = vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)m);
+            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
+            acc[r][g] = vf_multiply_add(c, one, (vf)((x << 23) + magic + negative));
         }
-    for (size_t k = 0; k < L; k++) {
+    if (__builtin_expect(vi_sign_bits((low < (u->halves ? 127 - 14 : NARROW_LEAST)) | (high > 127 + NARROW_HIGH)) != 0, 0)) {
+        int32_t aligned[TILE_ROWS * NARROW_GROUPS * VL];
+        narrow_rare(shared, t->c, u, aligned);
+        for (int r = 0; r < TILE_ROWS; r++)
+            for (size_t g = 0; g < groups; g++) {
+                vf c = (vf)((vi)vf_load(t->c + (size_t)r * W + g * VL) & ~0x3ff);
+                vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
+                vi x = vi_load(aligned + (size_t)r * W + g * VL);
+                acc[r][g] = vf_multiply_add(c, one, (vf)((x << 23) + magic + negative));
+            }
+    }
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = (vu){0};
+    for (size_t k = 0; k < L; k++) { /* with the exponents of the next tile in the shadow of the multiply-adds */
         vf y[NARROW_GROUPS];
+        vu e = vu_load(t->next_b_exponent + k * VL);
         for (size_t g = 0; g < groups; g++) y[g] = vf_load(b + k * W + g * VL);
         for (int r = 0; r < TILE_ROWS; r++) {
-            vf x = vf_broadcast(((const float *)t->a[r])[k]);
+            vf x = vf_broadcast(a[r * LINE + k]);
             for (size_t g = 0; g < groups; g++) acc[r][g] = vf_multiply_add(x, y[g], acc[r][g]);
+            largest[r] = vu_max_bytes(largest[r], e + (vu)vi_set((int32_t)t->next_a_exponent[r * LINE + k]));
         }
     }
+    for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
     for (int r = 0; r < TILE_ROWS; r++)
-        for (size_t g = 0; g < groups; g++) {
-            vf d = acc[r][g] - base[r][g];
+        for (size_t g = 0; g < groups; g++) { /* the start is in the result: its exponent, and the bit below */
+            vf start = (vf)(((vi)acc[r][g] & 0x7f800000) | 0x00400000);
+            vf d = vf_exact_difference(acc[r][g], start);
             if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
             else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
             vf_store(t->c + (size_t)r * W + g * VL, d);
@@ -86,92 +92,139 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups)
 /* the exact sum of a step in the output type, wherever it lies */
 INLINE vd wide_output(vd s, int32_t output)
 {
-    vl bits = (vl)s, sign = bits & (INT64_MAX + 1ull), magnitude = bits & INT64_MAX;
+    vl bits = (vl)s, sign = bits & (INT64_MAX + 1ull), magnitude = bits & INT64_MAX, nan = (vl)(s != s);
     vd size = (vd)magnitude;
     if (output == CM_RNE_F16) { /* round to odd in 24 bits: a second rounding to fewer bits then sees what was lost */
         vl odd = ((magnitude & 0x1fffffff) + 0x1fffffff) & 0x20000000;
         vl kept = ((magnitude | odd) & ~0x1fffffffll) & (vl)(size >= 0x1p-60);
         vl over = (vl)(size > 0x1p20);
-        vl nan = (vl)(s != s);
         return (vd)(sign | ((vl)vd_broadcast(0x1p20) & over) | (kept & ~over & ~nan) | (bits & nan));
     }
     const int64_t dropped = output == CM_RZ_E8M13 ? (1ll << 39) - 1 : (1ll << 29) - 1;
     const double least = output == CM_RZ_E8M13 ? 0x1p139 : 0x1p149;
     vd scaled = size * least, whole;
     for (int l = 0; l < VL / 2; l++) whole[l] = __builtin_trunc(scaled[l]);
-    vl tiny = (vl)(size < 0x1p-126), over = (vl)(size >= 0x1p128) ;
+    vl tiny = (vl)(size < 0x1p-126), over = (vl)(size >= 0x1p128);
     vl result = ((vl)(whole / least) & tiny) | ((magnitude & ~dropped) & ~tiny);
     result = ((vl)vd_broadcast(__builtin_inf()) & over) | (result & ~over);
-    vl nan = (vl)(s != s), nonzero = (vl)((vd)result != 0.0);
+    vl nonzero = (vl)((vd)result != 0.0);
     return (vd)((bits & nan) | ((result | (sign & nonzero)) & ~nan));
 }
 
-static CM_NOINLINE void wide_rare_output(vd *low, vd *high, int32_t output)
+static CM_NOINLINE void wide_rare_output(double *sums, float *d, int32_t output)
 {
-    *low = wide_output(*low, output), *high = wide_output(*high, output);
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i += VL) {
+        vf x = vd_narrow(wide_output(vd_load(sums + i), output), wide_output(vd_load(sums + i + VL / 2), output));
+        vf_store(d + i, output == CM_RNE_F16 ? vf_round_to_half(x) : x);
+    }
 }
 
-INLINE void wide_step(const step_tile *t, const step_rule *u, size_t groups)
+/* alignment exponents with all corners of the accumulator's */
+static CM_NOINLINE void wide_rare(const uint32_t *largest, const float *c, const step_rule *u, int32_t *aligned)
+{
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i += VL) {
+        const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
+        vf y = vf_load(c + i);
+        vi sum = (vi)((vu_load(largest + r * VL) >> (16 * (uint32_t)g)) & 0xffffu);
+        vi e = vi_max((vi)((vu)y << 1 >> 24) - 127, vi_set(u->least)) + 2 * WIDE_BIAS, zero = (vi)(y == (vf){0});
+        vi_store(aligned + i, vi_max(sum, e & ~zero));
+    }
+}
+
+INLINE void wide_start(vf c, vi x, vi negative, int32_t magic, vd *low, vd *high)
+{
+    vl m0, m1;
+    vd c0, c1;
+    vl_of_words(negative, (x << 20) + magic, &m0, &m1);
+    vf_widen(c, &c0, &c1);
+    *low = vd_multiply_add(c0, vd_broadcast(1 + WIDE_ETA), (vd)m0);
+    *high = vd_multiply_add(c1, vd_broadcast(1 + WIDE_ETA), (vd)m1);
+}
+
+INLINE vd wide_sum(vd acc)
+{
+    vl bits = (vl)acc;
+    return vd_exact_difference(acc, (vd)((bits & 0x7ff0000000000000ll) | 0x0008000000000000ll));
+}
+
+INLINE void wide_step(const step_tile *t, const step_rule *u, size_t groups, uint32_t *shared)
 {
     const size_t W = WIDE_GROUPS * VL, L = u->fused;
-    const int32_t F = u->fraction_bits;
-    const double *const b = t->b;
+    const double *const a = t->a, *const b = t->b;
+    const int32_t magic = (int32_t)((uint32_t)(52 - u->fraction_bits + 1023 - 2 * WIDE_BIAS) << 20) + (1 << 19);
+    const uint32_t floor = (uint32_t)(u->floor_exponent + 2 * WIDE_BIAS) * 0x00010001u;
     vu largest[TILE_ROWS];
     vd acc[TILE_ROWS][WIDE_GROUPS][2];
-    vl base[TILE_ROWS][WIDE_GROUPS][2];
-    uint32_t rare = 0;
-    for (int r = 0; r < TILE_ROWS; r++) largest[r] = (vu){0};
-    for (size_t k = 0; k < L; k++) {
-        vu e = vu_load(t->b_exponent + k * VL);
-        for (int r = 0; r < TILE_ROWS; r++)
-            largest[r] = vu_max_halves(largest[r], e + (vu)vi_set((int32_t)t->a_exponent[r][k]));
-    }
+    vi low = vi_set(2 * WIDE_BIAS), high = vi_set(2 * WIDE_BIAS);
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
             vf c = vf_load(t->c + (size_t)r * W + g * VL);
-            vi sum = (vi)((largest[r] >> (16 * (uint32_t)g)) & 0xffffu) - 2 * WIDE_BIAS;
-            vi field = (vi)((vu)c << 1 >> 24) - 127;
-            vi x = vi_max(vi_max(sum, field), vi_set(u->floor_exponent));
-            vi outside = (x < WIDE_LOW) | (x > WIDE_HIGH) | (sum < u->least);
-            uint32_t some = vi_sign_bits(outside);
-            if (__builtin_expect(some != 0, 0)) { /* the accumulator's exponent with all its corners, and the floor */
-                rare |= some;
-                vi zero = (vi)(c == (vf){0});
-                vi e = vi_max(field, vi_set(u->least));
-                x = vi_max(vi_max(sum, (e & ~zero) | (zero & INT16_MIN)), vi_set(u->floor_exponent));
-            }
-            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) - (vi)(c < (vf){0});
-            vl x2[2], n2[2];
-            vd c2[2];
-            vi_widen(x, &x2[0], &x2[1]);
-            vi_widen(negative, &n2[0], &n2[1]);
-            vf_widen(c, &c2[0], &c2[1]);
-            for (int h = 0; h < 2; h++) {
-                vl m = (x2[h] << 52) + (((int64_t)(52 - F + 1023) << 52) + (1ll << 51));
-                base[r][g][h] = m - n2[h];
-                acc[r][g][h] = vd_multiply_add(c2[h], vd_broadcast(1 + WIDE_ETA), (vd)m);
-            }
+            vi sum = (vi)(g ? largest[r] >> 16 : largest[r] & 0xffffu);
+            vi x = vi_max(sum, (vi)((vu)c << 1 >> 24) + (2 * WIDE_BIAS - 127));
+            low = vi_min(low, x), high = vi_max(high, x);
+            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
+            wide_start(c, x, negative, magic, &acc[r][g][0], &acc[r][g][1]);
         }
+    low = (low < 2 * WIDE_BIAS + WIDE_LOW) | (high > 2 * WIDE_BIAS + WIDE_HIGH);
+    const int rare = u->halves || vi_sign_bits(low);
+    if (__builtin_expect(rare, 0)) {
+        int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
+        wide_rare(shared, t->c, u, aligned);
+        for (int r = 0; r < TILE_ROWS; r++)
+            for (size_t g = 0; g < groups; g++) {
+                vf c = vf_load(t->c + (size_t)r * W + g * VL);
+                vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
+                wide_start(c, vi_load(aligned + (size_t)r * W + g * VL), negative, magic, &acc[r][g][0], &acc[r][g][1]);
+            }
+    }
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = floor + (vu){0};
     for (size_t k = 0; k < L; k++) {
         vd y[WIDE_GROUPS][2];
+        vu e = vu_load(t->next_b_exponent + k * VL);
         for (size_t g = 0; g < groups; g++)
             for (int h = 0; h < 2; h++) y[g][h] = vd_load(b + k * W + g * VL + (size_t)h * (VL / 2));
         for (int r = 0; r < TILE_ROWS; r++) {
-            vd x = vd_broadcast(((const double *)t->a[r])[k]);
+            vd x = vd_broadcast(a[r * LINE + k]);
             for (size_t g = 0; g < groups; g++)
                 for (int h = 0; h < 2; h++) acc[r][g][h] = vd_multiply_add(x, y[g][h], acc[r][g][h]);
+            largest[r] = vu_max_halves(largest[r], e + (vu)vi_set((int32_t)t->next_a_exponent[r * LINE + k]));
         }
     }
-    const int64_t dropped = u->output == CM_RZ_E8M13 ? (1ll << 39) - 1 : (1ll << 29) - 1;
-    for (int r = 0; r < TILE_ROWS; r++)
-        for (size_t g = 0; g < groups; g++) {
-            vd s[2];
-            for (int h = 0; h < 2; h++) s[h] = acc[r][g][h] - (vd)base[r][g][h];
-            if (__builtin_expect(rare != 0 || u->output == CM_RNE_F16, 0)) wide_rare_output(&s[0], &s[1], u->output);
-            else for (int h = 0; h < 2; h++) s[h] = (vd)((vl)s[h] & ~dropped);
-            vf d = vd_narrow(s[0], s[1]);
-            vf_store(t->c + (size_t)r * W + g * VL, u->output == CM_RNE_F16 ? vf_round_to_half(d) : d);
+    for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
+    if (__builtin_expect(rare, 0)) {
+        double sums[TILE_ROWS * WIDE_GROUPS * VL] = {0};
+        for (int r = 0; r < TILE_ROWS; r++)
+            for (size_t g = 0; g < groups; g++)
+                for (int h = 0; h < 2; h++) {
+                    vd s = acc[r][g][h], size = (vd)((vl)s & INT64_MAX);
+                    vl infinite = (vl)(size == __builtin_inf());
+                    vl sum = (vl)wide_sum(s);
+                    vd_store(sums + (size_t)r * W + g * VL + (size_t)h * (VL / 2), (vd)(((vl)s & infinite) | (sum & ~infinite)));
+                }
+        wide_rare_output(sums, t->c, u->output);
+    } else {
+        for (int r = 0; r < TILE_ROWS; r++)
+            for (size_t g = 0; g < groups; g++) {
+                vf d = vd_narrow_toward_zero(wide_sum(acc[r][g][0]), wide_sum(acc[r][g][1]));
+                if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
+                vf_store(t->c + (size_t)r * W + g * VL, d);
+            }
+    }
+}
+
+/* the largest exponents of the first tile; every other tile's are found by its predecessor */
+static CM_NOINLINE void first_exponents(const step_tile *t, const step_rule *u, int narrow, uint32_t *shared)
+{
+    const uint32_t floor = narrow ? 0 : (uint32_t)(u->floor_exponent + 2 * WIDE_BIAS) * 0x00010001u;
+    for (int r = 0; r < TILE_ROWS; r++) {
+        vu largest = floor + (vu){0};
+        for (size_t k = 0; k < u->fused; k++) {
+            vu e = vu_load(t->next_b_exponent + k * VL) + t->next_a_exponent[r * LINE + k];
+            largest = narrow ? vu_max_bytes(largest, e) : vu_max_halves(largest, e);
         }
+        vu_store_u32(shared + r * VL, largest);
+    }
 }
 
 /* ---- blocks ------------------------------------------------------------------------------------------------------ */
@@ -218,28 +271,32 @@ static CM_NOINLINE void run_panel(const cm_fused_codes_args *args, const fused_b
                                   size_t depth, int first)
 {
     const size_t W = panel_width(args), L = (size_t)args->fused, steps = depth / L, size = args->narrow ? 4 : 8;
-    const size_t groups = (width + VL - 1) / VL;
+    const size_t groups = (width + VL - 1) / VL, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     const unsigned char *a = block->a, *b = (const unsigned char *)block->b + panel * W * depth * size;
-    step_rule rule = {L, args->fraction_bits, args->floor_exponent, 0, args->output};
+    const uint32_t *b_exponent = block->b_exponent + panel * depth * VL;
+    const int halves = args->output == CM_RNE_F16, least = halves ? -14 : -126;
+    step_rule rule = {L, args->fraction_bits, args->floor_exponent, 0, args->output, 0};
+    step_tile t = {.next_a_exponent = block->a_exponent, .next_b_exponent = b_exponent};
+    uint32_t largest[TILE_ROWS * VL];
+    first_exponents(&t, &rule, args->narrow, largest);
     for (size_t s = 0; s < steps; s++) {
-        rule.least = first && s == 0 ? args->c_min_exponent : args->output == CM_RNE_F16 ? -14 : -126;
-        for (size_t row = 0; row < rows; row += TILE_ROWS) {
-            step_tile t;
-            for (size_t r = 0; r < TILE_ROWS; r++) {
-                t.a[r] = a + ((row + r) * LINE + s * L) * size;
-                t.a_exponent[r] = block->a_exponent + (row + r) * LINE + s * L;
-                t.a_signs[r] = block->a_signs[(row + r) * steps + s];
-            }
-            t.b = b + s * L * W * size;
-            t.b_exponent = block->b_exponent + (panel * depth + s * L) * VL;
-            t.b_signs = block->b_signs + (panel * steps + s) * W;
+        rule.least = first && s == 0 ? args->c_min_exponent : least;
+        rule.halves = halves || rule.least != -126;
+        t.b = b + s * L * W * size;
+        t.b_signs = block->b_signs + (panel * steps + s) * W;
+        for (size_t i = 0; i < tiles; i++) {
+            const size_t row = i * TILE_ROWS, next = i + 1 < tiles ? s : s + 1 < steps ? s + 1 : 0;
+            t.a = a + (row * LINE + s * L) * size;
+            t.next_a_exponent = block->a_exponent + (i + 1 < tiles ? row + TILE_ROWS : 0) * LINE + next * L;
+            t.next_b_exponent = b_exponent + next * L * VL;
+            for (size_t r = 0; r < TILE_ROWS; r++) t.a_signs[r] = block->a_signs[(row + r) * steps + s];
             t.c = block->c + row * W;
             if (args->narrow) {
-                if (groups == 4) narrow_step(&t, &rule, 4);
-                else if (groups == 1) narrow_step(&t, &rule, 1);
-                else narrow_step(&t, &rule, groups < 3 ? 2 : 3);
-            } else if (groups == 2) wide_step(&t, &rule, 2);
-            else wide_step(&t, &rule, 1);
+                if (groups == 4) narrow_step(&t, &rule, 4, largest);
+                else if (groups == 1) narrow_step(&t, &rule, 1, largest);
+                else narrow_step(&t, &rule, groups < 3 ? 2 : 3, largest);
+            } else if (groups == 2) wide_step(&t, &rule, 2, largest);
+            else wide_step(&t, &rule, 1, largest);
         }
     }
 }
@@ -265,6 +322,7 @@ static void load_panel(const cm_fused_codes_args *args, const float *from, size_
         size_t n = from && r < rows ? width : 0;
         for (size_t j = 0; j < n; j++) {
             float x = from[(row + r) * args->columns + column + j];
+            if (args->narrow) x = cm_float32(cm_bits32(x) & ~0x3ffu); /* 13 bits of it count */
             c[j] = x == 0 ? 0.0f : x; /* no negative zero: its sign would count as a negative term */
         }
         memset(c + n, 0, (W - n) * sizeof *c);

@@ -55,15 +55,16 @@ typedef struct {
 typedef struct {
     size_t fused;
     int32_t fraction_bits, floor_exponent, least, output;
+    int32_t halves;     /* least is that of binary16, or the output is: the accumulator's exponent always needs care */
 } step_rule;
 
-/* rows of A and one panel of B for one step */
+/* TILE_ROWS rows of A and one panel of B for one step */
 typedef struct {
-    const void *a[TILE_ROWS];
-    const uint32_t *a_exponent[TILE_ROWS];
+    const void *a;      /* rows LINE apart */
     uint32_t a_signs[TILE_ROWS];
     const void *b;
-    const uint32_t *b_exponent, *b_signs;
+    const uint32_t *b_signs;
+    const uint32_t *next_a_exponent, *next_b_exponent; /* of the tile that comes next */
     float *c;           /* TILE_ROWS x panel width */
 } step_tile;
 
