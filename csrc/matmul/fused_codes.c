@@ -13,21 +13,30 @@
 #define NARROW_HIGH 100
 #define NARROW_LEAST (127 - 2 * 15) /* the least sum of two exponents; with a packed zero it stays below */
 
-/* Tiles outside the everyday range, lane by lane: biased alignment exponents. An accumulator that this kernel cannot
- * hold becomes NaN, which later marks the output. */
-static CM_NOINLINE void narrow_rare(const uint32_t *largest, float *c, const step_rule *u, int32_t *aligned)
+INLINE vf narrow_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t magic)
+{
+    c = (vf)((vi)c & ~0x3ff); /* at most 13 bits of it count, so that eta cannot carry it over a grid point */
+    vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
+    return vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)((x << 23) + magic + negative));
+}
+
+/* The starts of a tile outside the everyday range, lane by lane. An accumulator that this kernel cannot hold becomes
+ * NaN, which later marks the output. */
+static CM_NOINLINE void narrow_rare(const step_tile *t, const step_rule *u, const uint32_t *largest, int32_t magic, float *start)
 {
     for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i++) {
         const size_t r = i / (NARROW_GROUPS * VL), g = i / VL % NARROW_GROUPS;
-        int32_t field = (int32_t)(cm_bits32(c[i]) << 1 >> 24), x = (int32_t)(largest[r * VL + i % VL] >> (8 * g) & 0xff);
+        float c = t->c[i];
+        int32_t field = (int32_t)(cm_bits32(c) << 1 >> 24), x = (int32_t)(largest[r * VL + i % VL] >> (8 * g) & 0xff);
         if (x < NARROW_LEAST) x = 127 + NARROW_LOW; /* the sum of a zero and something: no product counts */
-        if (c[i] != 0) {
+        if (c != 0) {
             int32_t e = field > u->least + 127 ? field : u->least + 127;
             if (e > x) x = e;
-            else if (x == 127 + NARROW_LOW) c[i] = __builtin_nanf(""); /* tiny beside zeros */
+            else if (x == 127 + NARROW_LOW) c = __builtin_nanf(""); /* tiny beside zeros */
         }
-        if (x > 127 + NARROW_HIGH) c[i] = __builtin_nanf(""), x = 127;
-        aligned[i] = x;
+        if (x > 127 + NARROW_HIGH) c = __builtin_nanf(""), x = 127;
+        vf one = narrow_start(t, (int)r, g, vf_broadcast(c), vi_set(x), magic); /* signs differ by lane: pick ours */
+        start[i] = one[i % VL];
     }
 }
 
@@ -36,7 +45,6 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, u
     const size_t W = NARROW_GROUPS * VL, L = u->fused;
     const float *const a = t->a, *const b = t->b;
     const int32_t magic = (23 - u->fraction_bits) * (1 << 23) + (1 << 22);
-    const vf one = vf_broadcast(1 + NARROW_ETA);
     vu largest[TILE_ROWS];
     vf acc[TILE_ROWS][NARROW_GROUPS];
     vi low = vi_set(127), high = vi_set(127);
@@ -47,20 +55,14 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, u
             vi sum = (vi)((largest[r] >> (8 * (uint32_t)g)) & 0xffu);
             vi x = vi_max(sum, (vi)((vu)c << 1 >> 24));
             low = vi_min(low, u->halves ? sum : x), high = vi_max(high, x);
-            c = (vf)((vi)c & ~0x3ff); /* at most 13 bits of it count, so that eta cannot carry it over a grid point */
-            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
-            acc[r][g] = vf_multiply_add(c, one, (vf)((x << 23) + magic + negative));
+            acc[r][g] = narrow_start(t, r, g, c, x, magic);
         }
-    if (__builtin_expect(vi_sign_bits((low < (u->halves ? 127 - 14 : NARROW_LEAST)) | (high > 127 + NARROW_HIGH)) != 0, 0)) {
-        int32_t aligned[TILE_ROWS * NARROW_GROUPS * VL];
-        narrow_rare(shared, t->c, u, aligned);
+    low = (low < (u->halves ? 127 - 14 : NARROW_LEAST)) | (high > 127 + NARROW_HIGH);
+    if (__builtin_expect(vi_sign_bits(low) != 0, 0)) {
+        float start[TILE_ROWS * NARROW_GROUPS * VL];
+        narrow_rare(t, u, shared, magic, start);
         for (int r = 0; r < TILE_ROWS; r++)
-            for (size_t g = 0; g < groups; g++) {
-                vf c = (vf)((vi)vf_load(t->c + (size_t)r * W + g * VL) & ~0x3ff);
-                vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
-                vi x = vi_load(aligned + (size_t)r * W + g * VL);
-                acc[r][g] = vf_multiply_add(c, one, (vf)((x << 23) + magic + negative));
-            }
+            for (size_t g = 0; g < groups; g++) acc[r][g] = vf_load(start + (size_t)r * W + g * VL);
     }
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = (vu){0};
     for (size_t k = 0; k < L; k++) { /* with the exponents of the next tile in the shadow of the multiply-adds */
@@ -119,26 +121,29 @@ static CM_NOINLINE void wide_rare_output(double *sums, float *d, int32_t output)
     }
 }
 
-/* alignment exponents with all corners of the accumulator's */
-static CM_NOINLINE void wide_rare(const uint32_t *largest, const float *c, const step_rule *u, int32_t *aligned)
+INLINE void wide_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t magic, vd *low, vd *high)
 {
-    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i += VL) {
-        const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
-        vf y = vf_load(c + i);
-        vi sum = (vi)((vu_load(largest + r * VL) >> (16 * (uint32_t)g)) & 0xffffu);
-        vi e = vi_max((vi)((vu)y << 1 >> 24) - 127, vi_set(u->least)) + 2 * WIDE_BIAS, zero = (vi)(y == (vf){0});
-        vi_store(aligned + i, vi_max(sum, e & ~zero));
-    }
-}
-
-INLINE void wide_start(vf c, vi x, vi negative, int32_t magic, vd *low, vd *high)
-{
+    vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
     vl m0, m1;
     vd c0, c1;
     vl_of_words(negative, (x << 20) + magic, &m0, &m1);
     vf_widen(c, &c0, &c1);
     *low = vd_multiply_add(c0, vd_broadcast(1 + WIDE_ETA), (vd)m0);
     *high = vd_multiply_add(c1, vd_broadcast(1 + WIDE_ETA), (vd)m1);
+}
+
+/* the starts of a tile with all corners of the accumulators' exponents */
+static CM_NOINLINE void wide_rare(const step_tile *t, const step_rule *u, const uint32_t *largest, int32_t magic, double *start)
+{
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i += VL) {
+        const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
+        vf c = vf_load(t->c + i);
+        vi sum = (vi)((vu_load(largest + r * VL) >> (16 * (uint32_t)g)) & 0xffffu), zero = (vi)(c == (vf){0});
+        vi e = vi_max((vi)((vu)c << 1 >> 24) - 127, vi_set(u->least)) + 2 * WIDE_BIAS;
+        vd low, high;
+        wide_start(t, (int)r, g, c, vi_max(sum, e & ~zero), magic, &low, &high);
+        vd_store(start + i, low), vd_store(start + i + VL / 2, high);
+    }
 }
 
 INLINE vd wide_sum(vd acc)
@@ -163,20 +168,16 @@ INLINE void wide_step(const step_tile *t, const step_rule *u, size_t groups, uin
             vi sum = (vi)(g ? largest[r] >> 16 : largest[r] & 0xffffu);
             vi x = vi_max(sum, (vi)((vu)c << 1 >> 24) + (2 * WIDE_BIAS - 127));
             low = vi_min(low, x), high = vi_max(high, x);
-            vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
-            wide_start(c, x, negative, magic, &acc[r][g][0], &acc[r][g][1]);
+            wide_start(t, r, g, c, x, magic, &acc[r][g][0], &acc[r][g][1]);
         }
     low = (low < 2 * WIDE_BIAS + WIDE_LOW) | (high > 2 * WIDE_BIAS + WIDE_HIGH);
     const int rare = u->halves || vi_sign_bits(low);
     if (__builtin_expect(rare, 0)) {
-        int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
-        wide_rare(shared, t->c, u, aligned);
+        double start[TILE_ROWS * WIDE_GROUPS * VL];
+        wide_rare(t, u, shared, magic, start);
         for (int r = 0; r < TILE_ROWS; r++)
-            for (size_t g = 0; g < groups; g++) {
-                vf c = vf_load(t->c + (size_t)r * W + g * VL);
-                vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
-                wide_start(c, vi_load(aligned + (size_t)r * W + g * VL), negative, magic, &acc[r][g][0], &acc[r][g][1]);
-            }
+            for (size_t g = 0; g < groups; g++)
+                for (int h = 0; h < 2; h++) acc[r][g][h] = vd_load(start + (size_t)r * W + g * VL + (size_t)h * (VL / 2));
     }
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = floor + (vu){0};
     for (size_t k = 0; k < L; k++) {
