@@ -23,6 +23,12 @@ static inline cm_fpenv cm_fpenv_enter_downward(void)
     _mm_setcsr(0x3f80);
     return saved;
 }
+static inline cm_fpenv cm_fpenv_enter_toward_zero(void)
+{
+    cm_fpenv saved = _mm_getcsr();
+    _mm_setcsr(0x7f80);
+    return saved;
+}
 static inline void cm_fpenv_leave(cm_fpenv saved) { _mm_setcsr(saved); }
 #elif defined(__aarch64__)
 typedef uint64_t cm_fpenv;
@@ -38,6 +44,13 @@ static inline cm_fpenv cm_fpenv_enter_downward(void)
     cm_fpenv saved;
     __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)2 << 22));
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_toward_zero(void)
+{
+    cm_fpenv saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)3 << 22));
     return saved;
 }
 static inline void cm_fpenv_leave(cm_fpenv saved) { __asm__ volatile("msr fpcr, %0" : : "r"(saved)); }
@@ -57,6 +70,14 @@ static inline cm_fpenv cm_fpenv_enter_downward(void)
     fegetenv(&saved);
     fesetenv(FE_DFL_ENV);
     fesetround(FE_DOWNWARD);
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_toward_zero(void)
+{
+    fenv_t saved;
+    fegetenv(&saved);
+    fesetenv(FE_DFL_ENV);
+    fesetround(FE_TOWARDZERO);
     return saved;
 }
 static inline void cm_fpenv_leave(cm_fpenv saved) { fesetenv(&saved); }

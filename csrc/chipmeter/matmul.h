@@ -55,8 +55,12 @@ typedef struct {
     const uint8_t *scales;          /* ue8m0 codes, lines x scale_count, or NULL */
 } cm_codes;
 
-/* T and ST from codes: as cm_fused_args without groups. `narrow` promises operands of at most 3 mantissa bits with
- * exponents in -15..16, fraction_bits <= 13 and at most 32 products: the sums then fit float32. */
+/* How the sums of a step are held. CM_NARROW, in float32: operands of at most 3 mantissa bits with exponents in
+ * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 8 products of operands whose nonzero
+ * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. */
+enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2 };
+
+/* T and ST from codes: as cm_fused_args without groups. */
 typedef struct {
     size_t rows, columns, depth, padded; /* padded: whole instructions, a multiple of `fused` */
     cm_codes a, b;
@@ -64,7 +68,7 @@ typedef struct {
     const float *c;
     int32_t c_min_exponent;
     float *d;
-    int32_t fused, fraction_bits, floor_exponent, output, narrow;
+    int32_t fused, fraction_bits, floor_exponent, output, way;
     uint8_t *left;                  /* rows x columns, zero on entry: 1 where d was left to the general kernel */
     uint8_t *left_rows;             /* rows: 1 where the row holds any such element */
 } cm_fused_codes_args;

@@ -146,6 +146,8 @@ static CM_NOINLINE void wide_rare(const step_tile *t, const step_rule *u, const 
     }
 }
 
+INLINE uint32_t wide_floor(const step_rule *u) { return (uint32_t)(u->floor_exponent + 2 * WIDE_BIAS) * 0x00010001u; }
+
 INLINE vd wide_sum(vd acc)
 {
     vl bits = (vl)acc;
@@ -157,7 +159,7 @@ INLINE void wide_step(const step_tile *t, const step_rule *u, size_t groups, uin
     const size_t W = WIDE_GROUPS * VL, L = u->fused;
     const double *const a = t->a, *const b = t->b;
     const int32_t magic = (int32_t)((uint32_t)(52 - u->fraction_bits + 1023 - 2 * WIDE_BIAS) << 20) + (1 << 19);
-    const uint32_t floor = (uint32_t)(u->floor_exponent + 2 * WIDE_BIAS) * 0x00010001u;
+    const uint32_t floor = wide_floor(u);
     vu largest[TILE_ROWS];
     vd acc[TILE_ROWS][WIDE_GROUPS][2];
     vi low = vi_set(2 * WIDE_BIAS), high = vi_set(2 * WIDE_BIAS);
@@ -214,15 +216,111 @@ INLINE void wide_step(const step_tile *t, const step_rule *u, size_t groups, uin
     }
 }
 
-/* the largest exponents of the first tile; every other tile's are found by its predecessor */
-static CM_NOINLINE void first_exponents(const step_tile *t, const step_rule *u, int narrow, uint32_t *shared)
+/* ---- int32 sums: few products per step, exponents within a window ------------------------------------------------ */
+
+#define INTEGER_LOW (-90)  /* alignment exponents that keep every scaling a normal number */
+#define INTEGER_HIGH 110
+
+INLINE int32_t integer_least(const step_rule *u) { return u->floor_exponent > INTEGER_LOW ? u->floor_exponent : INTEGER_LOW; }
+INLINE uint32_t integer_floor(const step_rule *u) { return (uint32_t)(integer_least(u) + 2 * WIDE_BIAS) * 0x00010001u; }
+
+/* A tile that may leave the window: returns 0 if nothing but zeros does, else its outputs are written. `high`: some
+ * alignment exponent is too high. */
+static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, int high)
 {
-    const uint32_t floor = narrow ? 0 : (uint32_t)(u->floor_exponent + 2 * WIDE_BIAS) * 0x00010001u;
+    int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
+    int rare = high;
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
+        const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
+        int32_t x = INT16_MIN;
+        for (size_t k = 0; k < u->fused; k++) {
+            int32_t p = (int32_t)(t->a_exponent[r * LINE + k] & 0xffff), q = (int32_t)(t->b_exponent[k * VL + i % VL] >> (16 * g) & 0xffff);
+            if (p && q && p + q - 2 * WIDE_BIAS > x) x = p + q - 2 * WIDE_BIAS;
+        }
+        if (t->c[i] != 0) {
+            int32_t e = (int32_t)(cm_bits32(t->c[i]) << 1 >> 24) - 127;
+            if (e < u->least) e = u->least;
+            if (e > x) x = e;
+        }
+        rare |= x != INT16_MIN && x <= INTEGER_LOW;
+        aligned[i] = x > u->floor_exponent ? x : u->floor_exponent;
+    }
+    if (!rare) return 0;
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i += VL) {
+        const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
+        double sum[VL];
+        for (size_t l = 0; l < VL; l++) {
+            const double scale = cm_exp2(u->fraction_bits - aligned[i + l]);
+            sum[l] = __builtin_trunc((double)t->c[i + l] * scale);
+            for (size_t k = 0; k < u->fused; k++)
+                sum[l] += __builtin_trunc((double)((const float *)t->a)[r * LINE + k]
+                                          * (double)((const float *)t->b)[k * WIDE_GROUPS * VL + g * VL + l] * scale);
+            sum[l] *= cm_exp2(aligned[i + l] - u->fraction_bits);
+        }
+        vf x = vd_narrow(wide_output(vd_load(sum), u->output), wide_output(vd_load(sum + VL / 2), u->output));
+        vf_store(t->c + i, u->output == CM_RNE_F16 ? vf_round_to_half(x) : x);
+    }
+    return 1;
+}
+
+/* Products are exact in float32, so are they scaled to the grid, and conversion truncates: the sum of integers is the
+ * model itself. Runs under rounding toward zero, for the conversion of the sum. */
+INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, uint32_t *shared)
+{
+    const size_t W = WIDE_GROUPS * VL, L = u->fused;
+    const int32_t F = u->fraction_bits;
+    const float *const a = t->a, *const b = t->b;
+    const uint32_t floor = integer_floor(u);
+    vu largest[TILE_ROWS];
+    vi sum[TILE_ROWS][WIDE_GROUPS];
+    vf scale[TILE_ROWS][WIDE_GROUPS];
+    vi low = vi_set(2 * WIDE_BIAS), high = vi_set(2 * WIDE_BIAS);
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (size_t g = 0; g < groups; g++) {
+            vf c = vf_load(t->c + (size_t)r * W + g * VL);
+            vi e = (vi)((vu)c << 1 >> 24) + (2 * WIDE_BIAS - 127);
+            if (u->halves) e = vi_max(e, vi_set(u->least + 2 * WIDE_BIAS)) & ~(vi)(c == (vf){0});
+            vi x = vi_max((vi)(g ? largest[r] >> 16 : largest[r] & 0xffffu), e);
+            low = vi_min(low, x), high = vi_max(high, x);
+            scale[r][g] = (vf)((2 * WIDE_BIAS + F + 127 - x) << 23);
+            sum[r][g] = vi_truncate(c * scale[r][g]);
+        }
+    const uint32_t below = vi_sign_bits(low <= INTEGER_LOW + 2 * WIDE_BIAS), above = vi_sign_bits(high > INTEGER_HIGH + 2 * WIDE_BIAS);
+    const int done = __builtin_expect((below | above) != 0, 0) && integer_rare(t, u, above != 0);
+    for (int r = 0; r < TILE_ROWS; r++) largest[r] = floor + (vu){0};
+    for (size_t k = 0; k < L; k++) {
+        vf y[WIDE_GROUPS];
+        vu e = vu_load(t->next_b_exponent + k * VL);
+        for (size_t g = 0; g < groups; g++) y[g] = vf_load(b + k * W + g * VL);
+        for (int r = 0; r < TILE_ROWS; r++) {
+            vf x = vf_broadcast(a[r * LINE + k]);
+            for (size_t g = 0; g < groups; g++) sum[r][g] = vi_wrapping_add(sum[r][g], vi_truncate(x * y[g] * scale[r][g]));
+            largest[r] = vu_max_halves(largest[r], e + (vu)vi_set((int32_t)t->next_a_exponent[r * LINE + k]));
+        }
+    }
+    for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
+    if (done) return;
+    for (int r = 0; r < TILE_ROWS; r++)
+        for (size_t g = 0; g < groups; g++) {
+            vf d = vf_of_integers(sum[r][g]);
+            if (u->output == CM_RNE_F16) d = (vf)((vi)d | ((vi)(vi_truncate(d) != sum[r][g]) & 1)); /* round to odd */
+            d *= (vf)((254 << 23) - (vi)scale[r][g]); /* one over the scale */
+            if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
+            else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
+            vf_store(t->c + (size_t)r * W + g * VL, d);
+        }
+}
+
+/* the largest exponents of the first tile; every other tile's are found by its predecessor */
+static CM_NOINLINE void first_exponents(const step_tile *t, const step_rule *u, int way, uint32_t *shared)
+{
+    const uint32_t floor = way == CM_NARROW ? 0 : way == CM_WIDE ? wide_floor(u) : integer_floor(u);
     for (int r = 0; r < TILE_ROWS; r++) {
         vu largest = floor + (vu){0};
         for (size_t k = 0; k < u->fused; k++) {
             vu e = vu_load(t->next_b_exponent + k * VL) + t->next_a_exponent[r * LINE + k];
-            largest = narrow ? vu_max_bytes(largest, e) : vu_max_halves(largest, e);
+            largest = way == CM_NARROW ? vu_max_bytes(largest, e) : vu_max_halves(largest, e);
         }
         vu_store_u32(shared + r * VL, largest);
     }
@@ -233,7 +331,8 @@ static CM_NOINLINE void first_exponents(const step_tile *t, const step_rule *u, 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
 static size_t up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-static size_t panel_width(const cm_fused_codes_args *args) { return (args->narrow ? NARROW_GROUPS : WIDE_GROUPS) * VL; }
+static size_t value_size(const cm_fused_codes_args *args) { return args->way == CM_WIDE ? sizeof(double) : sizeof(float); }
+static size_t panel_width(const cm_fused_codes_args *args) { return (args->way == CM_NARROW ? NARROW_GROUPS : WIDE_GROUPS) * VL; }
 static size_t block_depth(const cm_fused_codes_args *args)
 {
     const size_t L = (size_t)args->fused;
@@ -244,7 +343,7 @@ static size_t block_depth(const cm_fused_codes_args *args)
 static size_t lay_out(const cm_fused_codes_args *args, size_t rows, unsigned char *base, fused_block *block)
 {
     const size_t W = panel_width(args), depth = block_depth(args), steps = depth / (size_t)args->fused;
-    const size_t columns = least(up(args->columns, W), BLOCK_COLUMNS), size = args->narrow ? sizeof(float) : sizeof(double);
+    const size_t columns = least(up(args->columns, W), BLOCK_COLUMNS), size = value_size(args);
     const size_t m = up(least(rows, BLOCK_ROWS), TILE_ROWS);
     size_t at = 0;
 #define PLACE(field, bytes)                                                                                          \
@@ -271,7 +370,7 @@ size_t CM_NAME(cm_fused_codes_workspace)(const cm_fused_codes_args *args)
 static CM_NOINLINE void run_panel(const cm_fused_codes_args *args, const fused_block *block, size_t panel, size_t width, size_t rows,
                                   size_t depth, int first)
 {
-    const size_t W = panel_width(args), L = (size_t)args->fused, steps = depth / L, size = args->narrow ? 4 : 8;
+    const size_t W = panel_width(args), L = (size_t)args->fused, steps = depth / L, size = value_size(args);
     const size_t groups = (width + VL - 1) / VL, tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
     const unsigned char *a = block->a, *b = (const unsigned char *)block->b + panel * W * depth * size;
     const uint32_t *b_exponent = block->b_exponent + panel * depth * VL;
@@ -279,7 +378,7 @@ static CM_NOINLINE void run_panel(const cm_fused_codes_args *args, const fused_b
     step_rule rule = {L, args->fraction_bits, args->floor_exponent, 0, args->output, 0};
     step_tile t = {.next_a_exponent = block->a_exponent, .next_b_exponent = b_exponent};
     uint32_t largest[TILE_ROWS * VL];
-    first_exponents(&t, &rule, args->narrow, largest);
+    first_exponents(&t, &rule, args->way, largest);
     for (size_t s = 0; s < steps; s++) {
         rule.least = first && s == 0 ? args->c_min_exponent : least;
         rule.halves = halves || rule.least != -126;
@@ -291,11 +390,16 @@ static CM_NOINLINE void run_panel(const cm_fused_codes_args *args, const fused_b
             t.next_a_exponent = block->a_exponent + (i + 1 < tiles ? row + TILE_ROWS : 0) * LINE + next * L;
             t.next_b_exponent = b_exponent + next * L * VL;
             for (size_t r = 0; r < TILE_ROWS; r++) t.a_signs[r] = block->a_signs[(row + r) * steps + s];
+            t.a_exponent = block->a_exponent + row * LINE + s * L;
+            t.b_exponent = b_exponent + s * L * VL;
             t.c = block->c + row * W;
-            if (args->narrow) {
+            if (args->way == CM_NARROW) {
                 if (groups == 4) narrow_step(&t, &rule, 4, largest);
                 else if (groups == 1) narrow_step(&t, &rule, 1, largest);
                 else narrow_step(&t, &rule, groups < 3 ? 2 : 3, largest);
+            } else if (args->way == CM_INTEGER) {
+                if (groups == 2) integer_step(&t, &rule, 2, largest);
+                else integer_step(&t, &rule, 1, largest);
             } else if (groups == 2) wide_step(&t, &rule, 2, largest);
             else wide_step(&t, &rule, 1, largest);
         }
@@ -323,7 +427,7 @@ static void load_panel(const cm_fused_codes_args *args, const float *from, size_
         size_t n = from && r < rows ? width : 0;
         for (size_t j = 0; j < n; j++) {
             float x = from[(row + r) * args->columns + column + j];
-            if (args->narrow) x = cm_float32(cm_bits32(x) & ~0x3ffu); /* 13 bits of it count */
+            if (args->way == CM_NARROW) x = cm_float32(cm_bits32(x) & ~0x3ffu); /* 13 bits of it count */
             c[j] = x == 0 ? 0.0f : x; /* no negative zero: its sign would count as a negative term */
         }
         memset(c + n, 0, (W - n) * sizeof *c);
@@ -332,7 +436,7 @@ static void load_panel(const cm_fused_codes_args *args, const float *from, size_
 
 static CM_NOINLINE void all_blocks(const cm_fused_codes_args *args, size_t begin, size_t end, unsigned char *workspace)
 {
-    const size_t W = panel_width(args), most = block_depth(args), size = args->narrow ? 4 : 8;
+    const size_t W = panel_width(args), most = block_depth(args), size = value_size(args);
     fused_block all;
     lay_out(args, end - begin, workspace + (64 - (uintptr_t)workspace % 64) % 64, &all);
     for (size_t column0 = 0; column0 < args->columns; column0 += BLOCK_COLUMNS) {
@@ -382,7 +486,7 @@ static CM_NOINLINE void all_blocks(const cm_fused_codes_args *args, size_t begin
 
 void CM_NAME(cm_fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace)
 {
-    cm_fpenv saved = cm_fpenv_enter_downward();
+    cm_fpenv saved = args->way == CM_INTEGER ? cm_fpenv_enter_toward_zero() : cm_fpenv_enter_downward();
     all_blocks(args, row_begin, row_end, workspace);
     cm_fpenv_leave(saved);
 }

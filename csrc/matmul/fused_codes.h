@@ -64,6 +64,7 @@ typedef struct {
     uint32_t a_signs[TILE_ROWS];
     const void *b;
     const uint32_t *b_signs;
+    const uint32_t *a_exponent, *b_exponent;
     const uint32_t *next_a_exponent, *next_b_exponent; /* of the tile that comes next */
     float *c;           /* TILE_ROWS x panel width */
 } step_tile;

@@ -94,8 +94,8 @@ void CM_NAME(fused_pack_rows)(const cm_fused_codes_args *args, size_t row, size_
     const size_t L = (size_t)args->fused, steps = depth / L, whole = (depth + VL - 1) / VL * VL;
     const size_t real = k0 >= args->depth ? 0 : args->depth - k0 < depth ? args->depth - k0 : depth;
     const uint64_t step_mask = (1ull << L) - 1;
-    const uint32_t least_exponent = (uint32_t)(args->narrow ? NARROW_BIAS_A - f.bias : WIDE_BIAS - f.bias);
-    const uint32_t every_lane = args->narrow ? 0x01010101u : 0x00010001u;
+    const uint32_t least_exponent = (uint32_t)(args->way == CM_NARROW ? NARROW_BIAS_A - f.bias : WIDE_BIAS - f.bias);
+    const uint32_t every_lane = args->way == CM_NARROW ? 0x01010101u : 0x00010001u;
     for (size_t i = 0; i < rows; i++) {
         uint32_t raw[LINE], signs[BLOCK_DEPTH / 32 + 2] = {0}, *exponent = to->a_exponent + i * LINE;
         float *narrow = (float *)to->a + i * LINE;
@@ -105,8 +105,10 @@ void CM_NAME(fused_pack_rows)(const cm_fused_codes_args *args, size_t row, size_
         for (size_t k = 0; k < whole; k += VL) {
             lanes x = decode(vu_load(raw + k), &f);
             vu_store_u32(exponent + k, ((x.exponent + least_exponent) & ~(vu)x.zero) * every_lane);
-            if (args->narrow) {
+            if (args->way == CM_NARROW) {
                 vf_store(narrow + k, narrow_value(x, 1 + NARROW_ETA));
+            } else if (args->way == CM_INTEGER) {
+                vf_store(narrow + k, (vf)((vi)x.value & ~x.zero));
             } else {
                 vd low, high;
                 widened(x, WIDE_ZERO, 1 + WIDE_ETA, &low, &high);
@@ -131,9 +133,9 @@ void CM_NAME(fused_pack_panel)(const cm_fused_codes_args *args, size_t column, s
                                const fused_block *to)
 {
     const cm_codes f = args->b;
-    const size_t L = (size_t)args->fused, groups = args->narrow ? NARROW_GROUPS : WIDE_GROUPS, W = groups * VL;
-    const uint32_t least_exponent = (uint32_t)(args->narrow ? NARROW_BIAS_B - f.bias : WIDE_BIAS - f.bias);
-    const uint32_t lane_bits = args->narrow ? 8 : 16;
+    const size_t L = (size_t)args->fused, groups = args->way == CM_NARROW ? NARROW_GROUPS : WIDE_GROUPS, W = groups * VL;
+    const uint32_t least_exponent = (uint32_t)(args->way == CM_NARROW ? NARROW_BIAS_B - f.bias : WIDE_BIAS - f.bias);
+    const uint32_t lane_bits = args->way == CM_NARROW ? 8 : 16;
     vi nan[NARROW_GROUPS], infinity[NARROW_GROUPS], scale[WIDE_GROUPS];
     double factor[WIDE_GROUPS * VL];
     size_t scale_index = SIZE_MAX;
@@ -160,8 +162,10 @@ void CM_NAME(fused_pack_panel)(const cm_fused_codes_args *args, size_t column, s
             vu e = x.exponent + least_exponent;
             if (f.scales) e += (vu)scale[g];
             exponents |= (e & ~(vu)x.zero) << (lane_bits * (uint32_t)g);
-            if (args->narrow) {
+            if (args->way == CM_NARROW) {
                 vf_store((float *)to->b + k * W + g * VL, narrow_value(x, 1.0f));
+            } else if (args->way == CM_INTEGER) {
+                vf_store((float *)to->b + k * W + g * VL, (vf)((vi)x.value & ~x.zero));
             } else {
                 double *at = (double *)to->b + k * W + g * VL;
                 vd low, high;

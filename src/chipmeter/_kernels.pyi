@@ -153,7 +153,7 @@ class FusedCodes:
         fraction_bits: int,
         floor_exponent: int,
         output: int,
-        narrow: bool,
+        way: int,
         scale_block: int,
         a_scales: _U8 | None,
         b_scales: _U8 | None,

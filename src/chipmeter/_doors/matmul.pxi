@@ -37,7 +37,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const float *c
         int32_t c_min_exponent
         float *d
-        int32_t fused, fraction_bits, floor_exponent, output, narrow
+        int32_t fused, fraction_bits, floor_exponent, output, way
         uint8_t *left
         uint8_t *left_rows
 
@@ -197,7 +197,7 @@ cdef class FusedCodes:
 
     def __init__(self, a not None, CodeSpec a_spec not None, b not None, CodeSpec b_spec not None, const float[:, ::1] c,
                  int c_min_exponent, float[:, ::1] d not None, size_t padded, int fused_products, int fraction_bits,
-                 int floor_exponent, int output, bint narrow, size_t scale_block, const uint8_t[:, ::1] a_scales,
+                 int floor_exponent, int output, int way, size_t scale_block, const uint8_t[:, ::1] a_scales,
                  const uint8_t[:, ::1] b_scales, uint8_t[:, ::1] left not None, uint8_t[::1] left_rows not None):
         cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
         cdef const uint8_t[:, :] a8 = a if a.itemsize == 1 else None, b8 = b if b.itemsize == 1 else None
@@ -212,8 +212,9 @@ cdef class FusedCodes:
              and 10 <= fraction_bits <= 25 and -400 <= floor_exponent <= -15, "fused_codes: parameters")
         take_codes(&self.args.a, a_spec, a8, a16, a32, False)
         take_codes(&self.args.b, b_spec, b8, b16, b32, True)
-        need(not narrow or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
-                            and narrow_enough(&self.args.b)), "fused_codes: not narrow")
+        need(0 <= way <= 2 and (way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
+                            and narrow_enough(&self.args.b)))
+             and (way != 2 or (fused_products <= 8 and scale_block == 0)), "fused_codes: not this way")
         self.args.scale_block = scale_block
         if scale_block:
             self.args.scale_count = (depth + scale_block - 1) // scale_block
@@ -226,7 +227,7 @@ cdef class FusedCodes:
         self.args.c = &c[0, 0] if c is not None else NULL
         self.args.c_min_exponent, self.args.d = c_min_exponent, &d[0, 0]
         self.args.fused, self.args.fraction_bits, self.args.floor_exponent = fused_products, fraction_bits, floor_exponent
-        self.args.output, self.args.narrow = output, narrow
+        self.args.output, self.args.way = output, way
         self.args.left, self.args.left_rows = &left[0, 0], &left_rows[0]
         self.alive = (a, b, c, d, a_scales, b_scales, left, left_rows)
 

@@ -49,7 +49,7 @@ def _from_codes(
     left, left_rows = np.zeros((m, n), np.uint8), np.zeros(m, np.uint8)
     product = _kernels.FusedCodes(
         raw_codes(a), code_spec(unit.a), raw_codes(b), code_spec(unit.b), c, -14 if unit.c == "f16" else -126, d, padded,
-        min(model.products, unit.k), model.fraction_bits, model.floor_exponent, _OUTPUTS[model.output], narrow(unit, model),
+        min(model.products, unit.k), model.fraction_bits, model.floor_exponent, _OUTPUTS[model.output], _way(unit, model, a, b),
         unit.scale_block, scales[0], scales[1], left, left_rows,
     )  # fmt: skip
     size = product.workspace()
@@ -61,6 +61,26 @@ def _from_codes(
         exact = general(a[i], b[:, j], None if c is None else c[np.ix_(i, j)], unit, model, some, threads)
         chosen = np.ix_(i, j)
         d[chosen] = np.where(left[chosen], exact, d[chosen])
+
+
+WIDE, NARROW, INTEGER = 0, 1, 2
+"""How the sums of a step are held: enum cm_fused_way."""
+
+_WINDOW = 50
+
+
+def _way(unit: Unit, model: FusedDot, a: AnyArray, b: AnyArray) -> int:
+    if narrow(unit, model):
+        return NARROW
+    if min(model.products, unit.k) <= 8 and unit.scale is None and _within(a, unit.a) and _within(b, unit.b):
+        return INTEGER
+    return WIDE
+
+
+def _within(x: AnyArray, kind: str) -> bool:
+    """Whether the nonzero finite elements have exponents in -50..50; other numbers look at the data."""
+    fmt = layout_of(kind)
+    return fmt.exponent_bits <= 5
 
 
 def narrow(unit: Unit, model: FusedDot) -> bool:
