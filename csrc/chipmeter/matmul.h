@@ -98,6 +98,10 @@ typedef struct {
 typedef struct {
     void (*pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
+    /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
+    void (*panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, void *out);
+    /* whether every nonzero finite element has an exponent in -limit..limit; line, along as in the operand */
+    int (*exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);
     void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
     /* bytes of workspace that one call of fused_codes needs, 64-byte aligned */
     size_t (*fused_codes_workspace)(const cm_fused_codes_args *args);

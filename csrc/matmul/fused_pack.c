@@ -183,3 +183,24 @@ void CM_NAME(fused_pack_panel)(const cm_fused_codes_args *args, size_t column, s
         for (size_t l = 0; l < VL; l++)
             to->column_class[g * VL + l] |= (nan[g][l] ? CLASS_NAN : 0) | (infinity[g][l] ? CLASS_INFINITY : 0);
 }
+
+int CM_NAME(cm_exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit)
+{
+    const cm_codes f = *x;
+    const int swap = f.along != 1 && f.line == 1; /* read along memory: the order does not matter */
+    const size_t outer = swap ? depth : lines, inner = swap ? lines : depth;
+    const ptrdiff_t outer_stride = swap ? f.along : f.line, inner_stride = swap ? f.line : f.along;
+    vi low = vi_set(f.bias), high = vi_set(f.bias);
+    for (size_t i = 0; i < outer; i++)
+        for (size_t k = 0; k < inner; k += BLOCK_DEPTH) {
+            uint32_t raw[BLOCK_DEPTH];
+            const size_t n = inner - k < BLOCK_DEPTH ? inner - k : BLOCK_DEPTH, whole = (n + VL - 1) / VL * VL;
+            gather(raw, &f, (ptrdiff_t)i * outer_stride + (ptrdiff_t)k * inner_stride, inner_stride, n, whole);
+            for (size_t j = 0; j < whole; j += VL) {
+                lanes y = decode(vu_load(raw + j), &f);
+                vi e = (vi)y.exponent;
+                low = vi_min(low, e | (y.zero & INT16_MAX)), high = vi_max(high, e & ~y.zero);
+            }
+        }
+    return !vi_sign_bits((low < f.bias - limit) | (high > f.bias + limit));
+}

@@ -60,6 +60,8 @@ cdef extern from "chipmeter/matmul.h" nogil:
     ctypedef struct cm_matmul_kernels:
         void (*pack_rows)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*pack_panels)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
+        void (*panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, void *) noexcept nogil
+        int (*exponents_within)(const cm_codes *, size_t, size_t, int32_t) noexcept nogil
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
         size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
         void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
@@ -187,6 +189,45 @@ cdef int take_codes(cm_codes *codes, CodeSpec spec, const uint8_t[:, :] x8, cons
          "codes: strides or width")
     codes.line, codes.along = (second // size, first // size) if transposed else (first // size, second // size)
     return 0
+
+
+def exponents_within(x not None, CodeSpec spec not None, int limit) -> bool:
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize == 2 else None
+    cdef const uint32_t[:, :] x32 = x if x.itemsize == 4 else None
+    cdef cm_codes codes
+    cdef size_t lines = x.shape[0], depth = x.shape[1]
+    cdef int within
+    need(lines > 0 and depth > 0 and 0 <= limit <= 300, "exponents_within: shape or limit")
+    take_codes(&codes, spec, x8, x16, x32, False)
+    with nogil:
+        within = active_matmul.exponents_within(&codes, lines, depth, limit)
+    return within != 0
+
+
+def panels_of(x not None, out not None) -> None:
+    """Copy x (depth x columns) of unsigned integers, any strides, to out (panels x padded x PANEL) of the same type."""
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize == 2 else None
+    cdef const uint32_t[:, :] x32 = x if x.itemsize == 4 else None
+    cdef const uint64_t[:, :] x64 = x if x.itemsize == 8 else None
+    cdef uint8_t[::1] target = out.reshape(-1).view("u1")
+    cdef ptrdiff_t first = x.strides[0], second = x.strides[1]
+    cdef size_t depth = x.shape[0], columns = x.shape[1], size = x.itemsize, padded = out.shape[1]
+    cdef const void *source
+    need(depth > 0 and columns > 0 and out.itemsize == size and out.ndim == 3 and <size_t>out.shape[0] == panels(columns)
+         and out.shape[2] == PANEL and padded >= depth and first % <ptrdiff_t>size == 0 and second % <ptrdiff_t>size == 0,
+         "panels_of: shapes or strides")
+    if x8 is not None:
+        source = &x8[0, 0]
+    elif x16 is not None:
+        source = &x16[0, 0]
+    elif x32 is not None:
+        source = &x32[0, 0]
+    else:
+        source = &x64[0, 0]
+    with nogil:
+        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded, &target[0])
 
 
 cdef class FusedCodes:

@@ -113,11 +113,9 @@ def pack_panels(b: NDArray[np.float32], kind: str, padded: int) -> Packed:
 
 def panels_of(b: NDArray[Any], padded: int) -> NDArray[Any]:
     """Lay any matrix (depth x columns) out in zero-padded panels."""
-    depth, columns = b.shape
-    panels = -(-columns // PANEL)
-    full = np.zeros((padded, panels * PANEL), b.dtype)
-    full[:depth, :columns] = b
-    return np.ascontiguousarray(full.reshape(padded, panels, PANEL).transpose(1, 0, 2))
+    out = np.empty((-(-b.shape[1] // PANEL), padded, PANEL), b.dtype)
+    _kernels.panels_of(raw_codes(b), out.view(np.dtype(f"u{b.dtype.itemsize}")))
+    return out
 
 
 def scale_terms(codes: AnyArray, kind: str, padded: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

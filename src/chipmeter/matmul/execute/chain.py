@@ -21,15 +21,16 @@ def chain(
     a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
 ) -> AnyArray:
     """Run one chain, or tiles of it, per output."""
-    left, right = values(a, unit.a), values(b, unit.b)
+    k = a.shape[1]
+    depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
+    left = values(a, unit.a)
     if unit.scale is not None:
         left = _dequantize(left, scales[0], unit)
-        right = _dequantize(np.ascontiguousarray(right.T), scales[1], unit).T
-    depth = (
-        left.shape[1] if model.tile else -(-left.shape[1] // unit.k) * unit.k
-    )  # zeros turn an accumulator of -0 to +0
-    left = np.ascontiguousarray(np.pad(left, ((0, 0), (0, depth - left.shape[1]))))
-    panels = panels_of(right, depth)
+        right = _dequantize(np.ascontiguousarray(values(b, unit.b).T), scales[1], unit).T
+        panels = panels_of(right, depth)
+    else:
+        panels = values(panels_of(b, depth), unit.b)
+    left = np.ascontiguousarray(left if k == depth else np.pad(left, ((0, 0), (0, depth - k))))
     addend = None if c is None else np.ascontiguousarray(c)
     d = np.empty((left.shape[0], b.shape[1]), left.dtype)
     kernel = _kernels.chain_f64 if left.dtype == np.float64 else _kernels.chain_f32

@@ -78,9 +78,11 @@ def _way(unit: Unit, model: FusedDot, a: AnyArray, b: AnyArray) -> int:
 
 
 def _within(x: AnyArray, kind: str) -> bool:
-    """Whether the nonzero finite elements have exponents in -50..50; other numbers look at the data."""
+    """Whether the nonzero finite elements have exponents in -50..50: wide formats look at the data."""
     fmt = layout_of(kind)
-    return fmt.exponent_bits <= 5
+    if fmt.min_exponent >= -_WINDOW and (1 << fmt.exponent_bits) - 1 - fmt.bias <= _WINDOW:
+        return True
+    return _kernels.exponents_within(raw_codes(x), code_spec(kind), _WINDOW)
 
 
 def narrow(unit: Unit, model: FusedDot) -> bool:
