@@ -13,6 +13,8 @@
 #define CHAIN_VECTORS (CM_PANEL * sizeof(T) / (VL * 4))
 #endif
 
+#define CHAIN_PIECE 512 /* the longest run of depth in one register block */
+
 #define T float
 #define CHAIN_V vf
 #define CHAIN_I vi

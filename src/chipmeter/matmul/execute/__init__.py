@@ -22,7 +22,7 @@ def execute(
         case PairedHalves():
             paired(a, b, c, d, unit, unit.model, threads)
         case Chain():
-            d[...] = chain(a, b, c, unit, unit.model, scales, threads)
+            chain(a, b, c, d, unit, unit.model, scales, threads)
         case IntegerDot():
             d[...] = integer(a, b, c, unit, unit.model, threads)
         case _:

@@ -7,39 +7,55 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter import _kernels
+from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
+from chipmeter.formats.records import FORMATS
 from chipmeter.matmul.execute.split import rows
 from chipmeter.matmul.operands import panels_of, values
-from chipmeter.matmul.units import Chain, Unit
+from chipmeter.matmul.units import OPERANDS, Chain, Unit
 
 _ORDERS = {"sequential": 0, "pairwise": 1, "f64": 2}
 
 
 def chain(
-    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
-) -> AnyArray:
-    """Run one chain, or tiles of it, per output."""
+    a: AnyArray, b: AnyArray, c: AnyArray | None, d: AnyArray, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
+) -> None:  # fmt: skip
+    """Run one chain, or tiles of it, per output of d."""
     k = a.shape[1]
     depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
-    left = values(a, unit.a)
     if unit.scale is not None:
-        left = _dequantize(left, scales[0], unit)
+        left = _dequantize(values(a, unit.a), scales[0], unit)
         right = _dequantize(np.ascontiguousarray(values(b, unit.b).T), scales[1], unit).T
         panels = panels_of(right, depth)
+    elif unit.a in ("f32", "f64"):
+        left, panels = np.ascontiguousarray(a), panels_of(b, depth)
     else:
-        panels = values(panels_of(b, depth), unit.b)
-    left = np.ascontiguousarray(left if k == depth else np.pad(left, ((0, 0), (0, depth - k))))
+        left, panels = _decoded(a, b, unit, depth)
+    if left.shape[1] != depth:
+        left = np.pad(left, ((0, 0), (0, depth - left.shape[1])))
     addend = None if c is None else np.ascontiguousarray(c)
-    d = np.empty((left.shape[0], b.shape[1]), left.dtype)
+    result = d if d.flags.c_contiguous else np.empty(d.shape, d.dtype)
     kernel = _kernels.chain_f64 if left.dtype == np.float64 else _kernels.chain_f32
 
     def work(i: int, j: int) -> None:
-        kernel(left, panels, addend, d, model.tile, _ORDERS[model.order], i, j)
+        kernel(left, panels, addend, result, model.tile, _ORDERS[model.order], i, j)
 
     rows(work, len(left), d.shape[1], left.shape[1], threads)
-    return d
+    if result is not d:
+        d[...] = result
+
+
+def _decoded(
+    a: AnyArray, b: AnyArray, unit: Unit, depth: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:  # fmt: skip
+    """Decode A and the panels of B into one block of memory, which large products hand from one to the next."""
+    panels = panels_of(b, depth)
+    scratch = _recycle.empty((a.size + panels.size,), np.dtype(np.float32))
+    left, right = scratch[: a.size].reshape(a.shape), scratch[a.size :].reshape(panels.shape)
+    decode(a, FORMATS[OPERANDS[unit.a]], out=left)
+    decode(panels, FORMATS[OPERANDS[unit.b]], out=right)
+    return left, right
 
 
 def _dequantize(x: NDArray[np.float32], scales: AnyArray, unit: Unit) -> NDArray[np.float32]:
