@@ -13,7 +13,7 @@ from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.split import rows
-from chipmeter.matmul.operands import panels_of
+from chipmeter.matmul.operands import panels_of, values
 from chipmeter.matmul.units import TRUNCATED, Chain, Unit
 
 Float32 = NDArray[np.float32]
@@ -23,11 +23,13 @@ _HIGH = np.uint32(0xFFFFF000)  # sign, exponent and 11 fraction bits: 12 signifi
 
 
 def policy(
-    a: Float32, b: Float32, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
+    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
 ) -> Float32:
-    """Run tiles in one of the policy orders over decoded operands; results are float32 with canonical NaN."""
+    """Run tiles in one of the policy orders over codes; results are float32 with canonical NaN."""
     with _kernels.ieee_environment():
-        return _policy(a, b, c, unit, model, scales, threads)
+        if model.order == "truncated":
+            return _truncated(a, b, c, unit, model, scales, threads)
+        return _policy(values(a, unit.a), values(b, unit.b), c, unit, model, scales, threads)
 
 
 def _policy(
@@ -38,13 +40,11 @@ def _policy(
             if unit.scale is not None:
                 a, b = dequantize(a, scales[0], unit), _columns(b, scales[1], unit)
             return _kernel(a, b, c, model, 0 if model.order == "bf16-products" else 1, threads)
-        case "truncated":
-            return _truncated(a, b, c, unit, model, scales, threads)
         case "group-scaled":
             return _group_scaled(a, b, c, unit, model, scales, threads)
         case "four-pass" | "three-pass":
             return _passes(a, b, c, model, threads)
-        case "sequential" | "pairwise" | "f64":
+        case "sequential" | "pairwise" | "f64" | "truncated":
             raise AssertionError(model.order)
         case _:
             assert_never(model.order)
@@ -92,16 +92,17 @@ def canonical(x: Float32) -> Float32:
 
 
 def _truncated(
-    a: Float32, b: Float32, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
+    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
 ) -> Float32:
     block = unit.scale_block
     step = Unit(f"{unit.name} (step)", unit.a, unit.b, "f32", "f32", 32, TRUNCATED, unit.evidence, unit.scale, block)
 
     def part(k: slice) -> Float32:
         blocks = slice(k.start // block, -(-k.stop // block)) if block else slice(0)
-        inner = (scales[0][:, blocks], scales[1][:, blocks]) if block else (None, None)
-        left, right = np.ascontiguousarray(a[:, k]), np.ascontiguousarray(b[k])
-        return fused(left, right, None, step, TRUNCATED, inner, threads)
+        inner = tuple(np.ascontiguousarray(s[:, blocks]) for s in scales) if block else (None, None)
+        d = np.empty((a.shape[0], b.shape[1]), np.float32)
+        fused(a[:, k], b[k], None, d, step, TRUNCATED, inner, threads)
+        return d
 
     return _tiles(a.shape[1], model.tile, c, part)
 
