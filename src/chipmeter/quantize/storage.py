@@ -67,6 +67,8 @@ def dismantle(name: str, tensor: QuantizedTensor, recipe: int) -> tuple[dict[str
         value = getattr(tensor, field.name)
         if field.name == "recipe" or value is None:
             continue
+        if field.name == "tensor_scale" and value == 1:  # the default, which no reader needs to be told
+            continue
         if not isinstance(value, (np.ndarray, np.generic)):
             values[field.name] = value
             continue
@@ -250,6 +252,7 @@ def _assemble(where: str, recipe: Recipe, values: dict[str, Any]) -> QuantizedTe
         if values["tensor_scale"].shape != ():
             raise ValueError(f"{where}: the tensor scale is one number, found shape {values['tensor_scale'].shape}")
         values["tensor_scale"] = values["tensor_scale"][()]
+    values.setdefault("tensor_scale", np.float32(1))
     known = {field.name for field in fields(QuantizedTensor)}
     if unknown := set(values) - known:
         raise ValueError(f"{where}: unknown field {shown(min(unknown))}")
