@@ -53,7 +53,7 @@ def quantize(
     if as_json:
         print_json(rows)
         return
-    titles = ("tensor", "dtype", "shape", "recipe", "bits", "SQNR dB", "max error", "bytes")
+    titles = ("tensor", "dtype", "shape", "recipe", "bits", "SQNR dB", "max error", "clipped", "to zero", "bytes")
     cells = [
         (
             row.name,
@@ -63,6 +63,8 @@ def quantize(
             f"{row.bits:.3f}",
             "" if row.sqnr is None else f"{row.sqnr:.2f}",
             "" if row.max_error is None else f"{row.max_error:.3g}",
+            str(row.clipped),
+            str(row.flushed),
             str(row.nbytes),
         )
         for row in rows

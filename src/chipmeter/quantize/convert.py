@@ -21,7 +21,7 @@ from chipmeter._version import __version__
 from chipmeter.checkpoint import INDEX_NAME, Checkpoint
 from chipmeter.quantize.blocks import quantize
 from chipmeter.quantize.journal import Journal, journal_path
-from chipmeter.quantize.metrics import sqnr
+from chipmeter.quantize.metrics import measure
 from chipmeter.quantize.patterns import Rule, parse_rule, recipe_for
 from chipmeter.quantize.recipes import Recipe
 from chipmeter.quantize.storage import METADATA_KEY, Description, directory_json, dismantle
@@ -46,6 +46,8 @@ class Row(msgspec.Struct, frozen=True):
     max_error : float or None
         Largest absolute difference.
     nbytes : int
+    clipped, flushed : int
+        Elements that saturation cut, and elements other than zero that became zero.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Row(msgspec.Struct, frozen=True):
     sqnr: float | None
     max_error: float | None
     nbytes: int
+    clipped: int = 0
+    flushed: int = 0
 
 
 class _Value(msgspec.Struct, frozen=True):
@@ -221,10 +225,19 @@ def _convert(
         pieces.append(raw)
         at += raw.nbytes
     nbytes = sum(p.nbytes for p in pieces)
-    back = q.dequantize()
-    decibels = sqnr(x, back)
-    worst = float(np.abs(np.subtract(x, back, out=back), out=back).max())
-    row = Row(name, info.dtype, info.shape, recipe.name, 8 * nbytes / x.size, _finite(decibels), _finite(worst), nbytes)
+    error = measure(x, q)
+    row = Row(
+        name,
+        info.dtype,
+        info.shape,
+        recipe.name,
+        8 * nbytes / x.size,
+        _finite(error.sqnr),
+        _finite(error.max_error),
+        nbytes,
+        error.clipped,
+        error.flushed,
+    )
     return pieces, _Value(tuple(entries), row, described)
 
 
