@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -206,6 +207,29 @@ def test_bad_sources_and_destinations(source: Path, tmp_path: Path) -> None:
     save(tmp_path / "clash.safetensors", {"w": np.ones((2, 32), np.float32), "w.scales": np.ones(2, np.float32)})
     clash = run(tmp_path / "clash.safetensors", tmp_path / "c", "--recipe", "mxfp4")
     assert "the scales of 'w' need the name 'w.scales'" in clash.stderr
+
+
+def test_names_of_any_text_fit_the_header(tmp_path: Path) -> None:
+    names = ['"' * 200, "\x01" * 200, "\\" * 200, "\N{GRINNING FACE}" * 200, "", "a"]
+    save(tmp_path / "in.safetensors", {n: np.ones((2, 32), np.float32) for n in names})
+    quantize_checkpoint(tmp_path / "in.safetensors", tmp_path / "out.safetensors", ["nvfp4"])
+    back = load(tmp_path / "out.safetensors")
+    assert set(back) == set(names)
+    assert all(back[n] == cm.quantize(np.ones((2, 32), np.float32), "nvfp4") for n in names)
+
+
+def test_memory_is_that_of_the_largest_tensor(tmp_path: Path) -> None:
+    peaks = []
+    x = np.random.default_rng(0).standard_normal((256, 1024)).astype(np.float32)
+    for count in (1, 6):
+        source, out = tmp_path / f"{count}.safetensors", tmp_path / f"{count}.out"
+        save(source, {str(i): x for i in range(count)})
+        tracemalloc.start()
+        quantize_checkpoint(source, out, ["mxfp8"])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.1 * peaks[0] + 100_000
+    assert peaks[0] < 8 * x.nbytes
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def _room(checkpoint: Checkpoint, names: list[str], metadata: dict[str, str], re
     room = 4096 + 2 * len(msgspec.json.encode(metadata)) + 2 * len(msgspec.json.encode(texts))
     for name in names:
         numbers = 20 * (len(checkpoint.tensors[name].shape) + 3)
-        room += 4 * (2 * 6 * len(name) + 200 + 2 * numbers)  # a character of a name may take six when escaped
+        room += 8 * (2 * 6 * len(name) + 200 + 2 * numbers)  # a character of a name may take six when escaped
     return -(-room // 4096) * 4096
 
 
