@@ -24,6 +24,7 @@ _COMMANDS = (
     "frontier",
     "identify",
     "info",
+    "quantize",
     "record",
     "units",
     "validate",

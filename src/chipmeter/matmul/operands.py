@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chipmeter import _kernels
-from chipmeter._arrays import AnyArray, dtype_of
+from chipmeter._arrays import AnyArray, as_array, dtype_of
 from chipmeter.formats.codec import code_dtype, decode
 from chipmeter.formats.records import FORMATS, FloatFormat, format_of
 from chipmeter.matmul.units import OPERANDS, SCALES, Unit
@@ -48,6 +48,8 @@ def check_operand(x: Any, kind: str, what: str, unit: Unit) -> AnyArray:
     TypeError, ValueError
         Naming the argument, what was given and what the unit takes.
     """
+    if hasattr(x, "__dlpack__"):  # torch, JAX, CuPy on the host, ...
+        x = as_array(x, what)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{what} must be a NumPy array for {unit.name}, got {type(x).__name__}")
     want = operand_dtype(kind)
