@@ -117,11 +117,11 @@ def fitted_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency) ->
     else:
         return None
     times = op.count * op.passes
-    seconds = max(times * body, op.bytes(formats) / chip.memory_bandwidth.value)
+    seconds = float(max(times * body, op.bytes(formats) / chip.memory_bandwidth.value))
     return OpTime(
         compute=seconds if by_compute else 0.0,
         memory=0.0 if by_compute else seconds,
-        launch=times * launch,
+        launch=float(times * launch),
         grade=weakest("inferred", chip.memory_bandwidth.grade),
     )
 

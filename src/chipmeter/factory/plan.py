@@ -253,7 +253,7 @@ def _spent(program: Program, plan: Solution, months: int) -> list[float]:
             for j, o in enumerate(program.options):
                 if not o.own and plan.share[w, j] > 0:
                     total += plan.share[w, j] * program.load[w, j] * share * o.hour
-        spent.append(total)
+        spent.append(float(total))
     return spent
 
 
