@@ -12,6 +12,7 @@ import pytest
 import chipmeter as cm
 from chipmeter.evidence import Evidence
 from chipmeter.identification import Identification, identify
+from chipmeter.identification.vectors import batches
 from chipmeter.matmul import Order, Unit, unit, units
 from chipmeter.matmul.operands import operand_dtype
 
@@ -31,6 +32,16 @@ def arithmetic(one: Unit) -> Unit:
     return replace(one, name="?", evidence=Evidence("assumed", ""))
 
 
+def alike_on_fresh_operands(one: Unit, other: Unit) -> bool:
+    """Whether two units agree on another drawing of the operands."""
+    for p in batches((one.a, one.b, one.c, one.d), True, one.scale, one.scale_block, 1024, seed=1):
+        scales = {} if p.scales is None else {"scale_a": p.scales[0], "scale_b": p.scales[1]}
+        d, e = (cm.matmul(p.a, p.b, p.c, unit=u, **scales) for u in (one, other))
+        if not np.array_equal(d, e, equal_nan=True):
+            return False
+    return True
+
+
 def distinct() -> list[Unit]:
     """One unit of each arithmetic."""
     return list({arithmetic(u): u for u in units().values()}.values())
@@ -47,15 +58,25 @@ def test_every_unit_is_identified_blind(one: Unit) -> None:
     found = blind(one)
     alike = [u.name for u in units().values() if arithmetic(u) == arithmetic(one)]
     assert set(alike) <= set(found.matches)
-    assert {named(m).model for m in found.matches} == {one.model}
     assert found.matches in found.classes
+    others = {named(m).model: named(m) for m in found.matches}
+    for other in others.values():
+        if other.model != one.model:  # one arithmetic under two records: alike on operands never seen before, too
+            assert alike_on_fresh_operands(one, other)
     assert all(d.mismatches for d in found.nearest)
 
 
-@pytest.mark.parametrize("order", [o for o in get_args(Order) if isinstance(o, str)])
-def test_the_order_of_a_policy_is_found(order: Any) -> None:
-    found = blind(unit("trn2/bf16").with_order(order))
-    assert {named(m).model for m in found.matches} == {unit("trn2/bf16").with_order(order).model}
+def test_every_order_of_a_policy_is_found() -> None:
+    tried = 0
+    for order in get_args(Order):
+        try:
+            one = unit("trn2/bf16").with_order(order)
+        except ValueError:  # an order for other operands
+            continue
+        models = [named(m).model for m in blind(one).matches]
+        assert one.model in models
+        tried += 1
+    assert tried >= 3
 
 
 def test_a_unit_of_a_users_own_is_told_from_every_other() -> None:

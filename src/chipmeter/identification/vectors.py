@@ -22,7 +22,6 @@ LINES = 32
 """Rows of A and columns of B of a product."""
 
 MODES = ("near", "middle", "wide", "low", "high", "powers", "cancel", "sparse", "special")
-_RANDOM = np.random.default_rng
 
 
 @dataclass(frozen=True)
@@ -188,7 +187,7 @@ def _scale(kind: str, lines: int, count: int, mode: str, rng: np.random.Generato
 
 
 def batches(
-    types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int, step: int
+    types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int, step: int, seed: int = 0
 ) -> Iterator[Batch]:
     """Every product to compare: each mode with and without an accumulator at a short, a middle and a long K.
 
@@ -196,15 +195,17 @@ def batches(
     ----------
     step : int
         What K must be a multiple of.
+    seed : int
+        Another seed draws other operands of the same kinds.
     """
     plan = [(mode, depth) for mode in MODES for depth in (32, 128)]
-    plan += [(mode, 1024) for mode in ("near", "middle", "sparse")]
+    plan += [(mode, 1024) for mode in ("near", "middle", "wide", "sparse")]
     if layout(types[0]) is None:
         plan = [(mode, depth) for mode in ("near", "middle", "high") for depth in (32, 128, 1024)]
     for number, (mode, depth) in enumerate(plan):
         for with_c in ((True, False) if depth < 1024 else (True,)) if addend else (False,):
             k = -(-depth // step) * step
-            rng = _RANDOM([number, with_c, depth])
+            rng = np.random.default_rng([number, with_c, depth, *([seed] if seed else [])])
             a = draw(types[0], LINES, depth, mode, rng, first=True)
             b = draw(types[1], LINES, depth, mode, rng, first=False)
             a, b = (
