@@ -14,7 +14,6 @@ from chipmeter.evidence import Evidence
 from chipmeter.identification import Identification, identify
 from chipmeter.identification.vectors import batches
 from chipmeter.matmul import Order, Unit, unit, units
-from chipmeter.matmul.operands import operand_dtype
 
 
 def blind(one: Unit, *, describe: bool = False) -> Identification:
@@ -49,7 +48,7 @@ def distinct() -> list[Unit]:
 
 def named(label: str) -> Unit:
     """The record behind a label of the result."""
-    name, _, order = label.partition(" order=")
+    name, _, order = label.partition(" -> ")[0].partition(" order=")
     return units()[name].with_order(order) if order else units()[name]  # type: ignore[arg-type]
 
 
@@ -217,4 +216,23 @@ def test_operands_are_copies_the_callable_may_spoil() -> None:
 
 def test_partial_objects_show_their_accumulator() -> None:
     assert identify(partial(cm.matmul, unit="a100/bf16"), "bf16", describe=False).outputs > 30000
-    assert operand_dtype("f16") == np.float16
+
+
+@pytest.mark.parametrize("kind", ["bf16", "f16"])
+def test_a_library_that_casts_the_result_is_found_behind_its_cast(kind: str) -> None:
+    def layer(a: Any, b: Any) -> Any:
+        return cm.cast(cm.matmul(a, b, unit="h100/bf16"), "bfloat16" if kind == "bf16" else "float16")
+
+    found = identify(layer, f"bf16.bf16.{kind}")
+    assert f"hopper/wgmma.bf16.bf16.f32.f32 -> {kind}" in found.matches
+    assert all(m.endswith(f" -> {kind}") for m in found.matches)
+
+
+def test_a_result_type_no_unit_gives_is_described() -> None:
+    def sums(a: Any, b: Any, c: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return cm.cast(a.astype(np.float32) @ b.astype(np.float32) + c.astype(np.float32), "bfloat16")
+
+    found = identify(sums, "bf16.bf16.bf16.bf16")
+    assert (found.matches, found.nearest) == ((), ())
+    assert found["result"].value == "7 fraction bits, to nearest, ties to even"

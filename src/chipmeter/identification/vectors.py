@@ -167,8 +167,10 @@ def _accumulator(
         c = np.ldexp(size * rng.uniform(0.5, 1.0, shape), exponent) * rng.choice([-1.0, 1.0], shape)
         c = np.where(rng.random(shape) < 0.2, np.ldexp(1.0, np.frexp(size)[1] + exponent) * np.sign(c), c)
         c = np.where(rng.random(shape) < 0.25, rng.choice([0.0, 0.0, 0.0, -0.0], shape), c)
-        info = np.finfo(dtype)
-        tiny = float(info.smallest_subnormal) * rng.integers(1, 1 << min(info.nmant, 40), shape) * np.sign(c)
+        fields = layout(kind)
+        assert fields is not None
+        least = np.ldexp(1.0, fields.lowest - fields.mantissa_bits)
+        tiny = least * rng.integers(1, 1 << min(fields.mantissa_bits, 40), shape) * np.sign(c)
         c = np.where(rng.random(shape) < (0.4 if mode == "low" else 0.05), tiny, c)
         if mode == "special":
             c = np.where(rng.random(shape) < 0.05, rng.choice([np.inf, -np.inf, np.nan], shape), c)
