@@ -12,8 +12,8 @@ import pytest
 import chipmeter as cm
 from chipmeter.evidence import Evidence
 from chipmeter.identification import Identification, identify
+from chipmeter.identification.vectors import batches
 from chipmeter.matmul import Order, Unit, unit, units
-from chipmeter.matmul.operands import operand_dtype
 
 
 def blind(one: Unit, *, describe: bool = False) -> Identification:
@@ -31,6 +31,16 @@ def arithmetic(one: Unit) -> Unit:
     return replace(one, name="?", evidence=Evidence("assumed", ""))
 
 
+def alike_on_fresh_operands(one: Unit, other: Unit) -> bool:
+    """Whether two units agree on another drawing of the operands."""
+    for p in batches((one.a, one.b, one.c, one.d), True, one.scale, one.scale_block, 1024, seed=1):
+        scales = {} if p.scales is None else {"scale_a": p.scales[0], "scale_b": p.scales[1]}
+        d, e = (cm.matmul(p.a, p.b, p.c, unit=u, **scales) for u in (one, other))
+        if not np.array_equal(d, e, equal_nan=True):
+            return False
+    return True
+
+
 def distinct() -> list[Unit]:
     """One unit of each arithmetic."""
     return list({arithmetic(u): u for u in units().values()}.values())
@@ -38,7 +48,7 @@ def distinct() -> list[Unit]:
 
 def named(label: str) -> Unit:
     """The record behind a label of the result."""
-    name, _, order = label.partition(" order=")
+    name, _, order = label.partition(" -> ")[0].partition(" order=")
     return units()[name].with_order(order) if order else units()[name]  # type: ignore[arg-type]
 
 
@@ -47,15 +57,25 @@ def test_every_unit_is_identified_blind(one: Unit) -> None:
     found = blind(one)
     alike = [u.name for u in units().values() if arithmetic(u) == arithmetic(one)]
     assert set(alike) <= set(found.matches)
-    assert {named(m).model for m in found.matches} == {one.model}
     assert found.matches in found.classes
+    others = {named(m).model: named(m) for m in found.matches}
+    for other in others.values():
+        if other.model != one.model:  # one arithmetic under two records: alike on operands never seen before, too
+            assert alike_on_fresh_operands(one, other)
     assert all(d.mismatches for d in found.nearest)
 
 
-@pytest.mark.parametrize("order", [o for o in get_args(Order) if isinstance(o, str)])
-def test_the_order_of_a_policy_is_found(order: Any) -> None:
-    found = blind(unit("trn2/bf16").with_order(order))
-    assert {named(m).model for m in found.matches} == {unit("trn2/bf16").with_order(order).model}
+def test_every_order_of_a_policy_is_found() -> None:
+    tried = 0
+    for order in get_args(Order):
+        try:
+            one = unit("trn2/bf16").with_order(order)
+        except ValueError:  # an order for other operands
+            continue
+        models = [named(m).model for m in blind(one).matches]
+        assert one.model in models
+        tried += 1
+    assert tried >= 3
 
 
 def test_a_unit_of_a_users_own_is_told_from_every_other() -> None:
@@ -196,4 +216,23 @@ def test_operands_are_copies_the_callable_may_spoil() -> None:
 
 def test_partial_objects_show_their_accumulator() -> None:
     assert identify(partial(cm.matmul, unit="a100/bf16"), "bf16", describe=False).outputs > 30000
-    assert operand_dtype("f16") == np.float16
+
+
+@pytest.mark.parametrize("kind", ["bf16", "f16"])
+def test_a_library_that_casts_the_result_is_found_behind_its_cast(kind: str) -> None:
+    def layer(a: Any, b: Any) -> Any:
+        return cm.cast(cm.matmul(a, b, unit="h100/bf16"), "bfloat16" if kind == "bf16" else "float16")
+
+    found = identify(layer, f"bf16.bf16.{kind}")
+    assert f"hopper/wgmma.bf16.bf16.f32.f32 -> {kind}" in found.matches
+    assert all(m.endswith(f" -> {kind}") for m in found.matches)
+
+
+def test_a_result_type_no_unit_gives_is_described() -> None:
+    def sums(a: Any, b: Any, c: Any) -> Any:
+        with np.errstate(all="ignore"):
+            return cm.cast(a.astype(np.float32) @ b.astype(np.float32) + c.astype(np.float32), "bfloat16")
+
+    found = identify(sums, "bf16.bf16.bf16.bf16")
+    assert (found.matches, found.nearest) == ((), ())
+    assert found["result"].value == "7 fraction bits, to nearest, ties to even"

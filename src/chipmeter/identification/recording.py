@@ -63,7 +63,7 @@ def record(source: Source, directory: str | os.PathLike[str], *, command: str = 
     found = identify(
         box.matmul, box.types, addend=box.addend, scale=box.scale, scale_block=box.scale_block, describe=False
     )
-    unit = next((name for name in found.matches if " order=" not in name), None)
+    unit = next((name for name in found.matches if " " not in name), None)
     arrays: dict[str, list[list[AnyArray]]] = {}
     for batch, d in answers_of(box):
         columns = max(1, PRODUCTS // batch.a.shape[1])

@@ -55,7 +55,8 @@ class Identification:
         a, b, c, d as in `chipmeter.matmul.Unit`.
     matches : tuple of str
         Units whose bits are those observed on every input. Several are one arithmetic under several names, as far as
-        these types can show; empty if no unit agrees. A unit whose order is a policy is named with its order.
+        these types can show; empty if no unit agrees. A unit whose order is a policy is named with its order, one whose
+        result was cast to a narrower type with that type: `unit -> bf16`.
     classes : tuple of tuple of str
         All units of these types, in classes that no input here tells apart.
     nearest : tuple of Difference

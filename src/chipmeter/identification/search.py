@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter.evidence import Evidence
+from chipmeter.formats import cast
 from chipmeter.identification.device import Device, Matmul, device
 from chipmeter.identification.probes import properties
 from chipmeter.identification.records import Difference, Identification
 from chipmeter.identification.vectors import LINES, Batch, batches, decoded
 from chipmeter.matmul import Order, Unit, matmul, units
 from chipmeter.matmul.operands import operand_dtype
+from chipmeter.matmul.units import OPERANDS
 
 _NO_EVIDENCE = Evidence("assumed", "")
 STEPS = (32, 64, 128, 256, 512, 1024)
@@ -28,27 +30,33 @@ Bits = NDArray[Any]
 
 @dataclass(frozen=True)
 class Candidate:
-    """A unit, with an order where that is a policy."""
+    """A unit, with an order where that is a policy, and with a cast of its result where the library makes one."""
 
     name: str
     unit: Unit
+    result: str
 
 
 def candidates(types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int) -> list[Candidate]:
-    """Every unit of these types; without an accumulator input its type does not matter."""
+    """Find every unit of these types; without an accumulator input its type does not matter.
+
+    Libraries return bfloat16 or float16 of a float32 accumulator: such units take part with that cast, `unit -> bf16`.
+    """
     found = []
     for u in units().values():
-        same = (u.a, u.b, u.d) == (types[0], types[1], types[3]) and (not addend or u.c == types[2])
-        if not same or (u.scale, u.scale_block) != (scale, block):
+        same = (u.a, u.b) == types[:2] and (not addend or u.c == types[2])
+        cast_after = u.d == "f32" and types[3] in ("bf16", "f16")
+        if not same or not (u.d == types[3] or cast_after) or (u.scale, u.scale_block) != (scale, block):
             continue
-        found.append(Candidate(u.name, u))
+        suffix = f" -> {types[3]}" if cast_after else ""
+        found.append(Candidate(u.name + suffix, u, types[3]))
         for order in get_args(Order):
             try:
                 other = u.with_order(order)
             except (ValueError, TypeError):
                 continue
             if other != u:
-                found.append(Candidate(f"{u.name} order={order}", other))
+                found.append(Candidate(f"{u.name} order={order}{suffix}", other, types[3]))
     return found
 
 
@@ -62,9 +70,10 @@ def _device(one: Candidate, like: Device) -> Device:
         scale_a: AnyArray | None = None,
         scale_b: AnyArray | None = None,
     ) -> AnyArray:
-        return matmul(a, b, c, unit=one.unit, scale_a=scale_a, scale_b=scale_b)
+        d = matmul(a, b, c, unit=one.unit, scale_a=scale_a, scale_b=scale_b)
+        return d if one.result == one.unit.d else cast(d, OPERANDS[one.result])
 
-    types = (one.unit.a, one.unit.b, one.unit.c, one.unit.d)
+    types = (one.unit.a, one.unit.b, one.unit.c, one.result)
     return Device(run, types, like.addend, like.scale, like.scale_block, one.name)
 
 
@@ -72,7 +81,7 @@ def _bits(d: AnyArray) -> Bits:
     """Raw bits of a result, every NaN as one code: its payload is no property of the arithmetic."""
     word = np.dtype(f"u{d.dtype.itemsize}")
     raw = d.view(word)
-    return np.where(np.isnan(d), np.iinfo(word).max, raw) if d.dtype.kind == "f" else raw
+    return raw if d.dtype.kind in "iu" else np.where(np.isnan(d), np.iinfo(word).max, raw)
 
 
 def _answers(box: Device, plan: Sequence[Batch]) -> list[Bits]:
@@ -88,7 +97,7 @@ def _expected(
     one: Candidate, like: tuple[tuple[str, str, str, str], bool, str | None, int], step: int
 ) -> tuple[Bits | None, ...]:
     """Answers of a unit to every batch; records that differ in name and evidence alone are run once."""
-    return _run(Candidate("", replace(one.unit, name="unit", evidence=_NO_EVIDENCE)), like, step)
+    return _run(Candidate("", replace(one.unit, name="unit", evidence=_NO_EVIDENCE), one.result), like, step)
 
 
 @lru_cache(maxsize=256)

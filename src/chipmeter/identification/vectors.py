@@ -22,7 +22,6 @@ LINES = 32
 """Rows of A and columns of B of a product."""
 
 MODES = ("near", "middle", "wide", "low", "high", "powers", "cancel", "sparse", "special")
-_RANDOM = np.random.default_rng
 
 
 @dataclass(frozen=True)
@@ -168,8 +167,10 @@ def _accumulator(
         c = np.ldexp(size * rng.uniform(0.5, 1.0, shape), exponent) * rng.choice([-1.0, 1.0], shape)
         c = np.where(rng.random(shape) < 0.2, np.ldexp(1.0, np.frexp(size)[1] + exponent) * np.sign(c), c)
         c = np.where(rng.random(shape) < 0.25, rng.choice([0.0, 0.0, 0.0, -0.0], shape), c)
-        info = np.finfo(dtype)
-        tiny = float(info.smallest_subnormal) * rng.integers(1, 1 << min(info.nmant, 40), shape) * np.sign(c)
+        fields = layout(kind)
+        assert fields is not None
+        least = np.ldexp(1.0, fields.lowest - fields.mantissa_bits)
+        tiny = least * rng.integers(1, 1 << min(fields.mantissa_bits, 40), shape) * np.sign(c)
         c = np.where(rng.random(shape) < (0.4 if mode == "low" else 0.05), tiny, c)
         if mode == "special":
             c = np.where(rng.random(shape) < 0.05, rng.choice([np.inf, -np.inf, np.nan], shape), c)
@@ -188,7 +189,7 @@ def _scale(kind: str, lines: int, count: int, mode: str, rng: np.random.Generato
 
 
 def batches(
-    types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int, step: int
+    types: tuple[str, str, str, str], addend: bool, scale: str | None, block: int, step: int, seed: int = 0
 ) -> Iterator[Batch]:
     """Every product to compare: each mode with and without an accumulator at a short, a middle and a long K.
 
@@ -196,15 +197,17 @@ def batches(
     ----------
     step : int
         What K must be a multiple of.
+    seed : int
+        Another seed draws other operands of the same kinds.
     """
     plan = [(mode, depth) for mode in MODES for depth in (32, 128)]
-    plan += [(mode, 1024) for mode in ("near", "middle", "sparse")]
+    plan += [(mode, 1024) for mode in ("near", "middle", "wide", "sparse")]
     if layout(types[0]) is None:
         plan = [(mode, depth) for mode in ("near", "middle", "high") for depth in (32, 128, 1024)]
     for number, (mode, depth) in enumerate(plan):
         for with_c in ((True, False) if depth < 1024 else (True,)) if addend else (False,):
             k = -(-depth // step) * step
-            rng = _RANDOM([number, with_c, depth])
+            rng = np.random.default_rng([number, with_c, depth, *([seed] if seed else [])])
             a = draw(types[0], LINES, depth, mode, rng, first=True)
             b = draw(types[1], LINES, depth, mode, rng, first=False)
             a, b = (
