@@ -16,6 +16,7 @@ def normal(name: str) -> str:
     ('llama3.1-70b', 'llama2-70b', 'llama3.1-8b')
     """
     low = name.lower().split(" (")[0].split("/")[-1].replace("meta-", "").replace("_", ".")
+    low = re.sub(r"^deepseek-(r1|v3)(\.\d)?\b.*", "deepseek-v3", low)
     low = re.sub(r"-(instruct|fp8|nvfp4|hf|base|it|v0\.\d|99(\.9)?|lora)\b", "", low)
     return (
         re.sub(r"^(llama|gpt|codellama|mixtral|gemma)-(\d)", r"\1\2", low).replace("llama3.0", "llama3").split(" ")[0]

@@ -20,6 +20,9 @@ NEW = "new"
 
 LEAST_IN_GROUP = 15
 
+WIDEST = 1.2
+"""Log bound that no interval passes: leaving out the only model of a kind says nothing of others (a factor of 3.3)."""
+
 
 def fit_program(
     terms: Terms,
@@ -88,7 +91,10 @@ def fit_program(
 def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:
     """Choose log bounds: of the group, or of models never seen; wider for a chip never seen."""
     usual = found.groups.get(group, (found.low, found.high))
-    low, high = usual if model else found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
+    low, high = usual
+    if not model:
+        low, high = found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
+        low, high = max(low, -WIDEST), min(high, WIDEST)
     return (low, high) if chip else widen(low, high, TRANSFER)
 
 

@@ -123,10 +123,15 @@ def find_shape(name: str, notes: str, shapes: Shapes) -> Shape:
 
 
 def _sized(shape: Shape) -> Shape:
-    """Spread experts over fewer layers where the name states fewer parameters than experts in every layer would have.
+    """Count fewer layers where the name states fewer parameters than the layers given would have.
 
-    Hybrids of state-space, attention and expert layers list all their layers as one number.
+    Hybrids of state-space, attention and expert layers list all their layers as one number: fewer of them have experts.
     """
+    told = re.search(r"nemotron.*-(\d+)b\b", shape.name)
+    if told and not shape.experts:
+        # Layers of hybrids are lighter than a whole transformer layer; few of them have attention.
+        ratio = 1e9 * float(told.group(1)) / shape.parameters
+        return msgspec.structs.replace(shape, layers=round(shape.layers * ratio)) if ratio < 0.8 else shape
     stated = re.search(r"(\d+)b-a\d+b", shape.name)
     whole = shape.experts * shape.expert_weights
     if not stated or not whole or shape.parameters < 1.3e9 * int(stated.group(1)):
