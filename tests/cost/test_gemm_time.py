@@ -6,10 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chipmeter.chips import chip as chip_of
+from chipmeter.cost import Efficiency, op_time
 from chipmeter.cost.attention import decode_seconds, prefill_seconds
 from chipmeter.cost.constants import constants
 from chipmeter.cost.device import device
 from chipmeter.cost.gemm import WIDTH, gemm_seconds, traffic
+from chipmeter.workloads import Attention, Formats, Gemm
 
 CASES = [
     ("a100_80", "bf16"), ("h100_sxm", "bf16"), ("h100_sxm", "fp8"), ("h100_sxm", "fp8_block"), ("b200", "nvfp4"),
@@ -82,3 +85,31 @@ def test_a_chip_without_measurements_takes_a_relatives_constants_and_says_so() -
     assert relative.low < own.low < own.high < relative.high
     with pytest.raises(ValueError, match="no gemm constants for h100_sxm in fp3"):
         constants("h100_sxm", "gemm", "fp3")
+
+
+@given(
+    chip=st.sampled_from(["a100_80", "h100_sxm", "h200", "b200", "gb300"]), m=sizes, n=sizes, k=sizes,
+    groups=st.sampled_from([1, 8, 57.5]), weight=st.sampled_from(["bf16", "fp8", "nvfp4"]),
+)  # fmt: skip
+def test_operations_of_a_workload_never_beat_the_roofline(
+    chip: str, m: int, n: int, k: int, groups: float, weight: str
+) -> None:
+    on, formats = chip_of(chip), Formats.of("bf16", weight=weight)
+    op = Gemm(m, n, k, groups=groups, count=3)
+    assert op_time(op, on, formats).seconds >= op_time(op, on, formats, Efficiency.ideal()).seconds * (1 - 1e-12)
+
+
+@given(
+    chip=st.sampled_from(["a100_80", "h100_sxm", "b200"]), batch=st.integers(1, 256), queries=st.integers(1, 4096),
+    more=st.integers(0, 65536), kv_heads=st.sampled_from([1, 4, 8]), group=st.sampled_from([1, 4, 16, 48]),
+    kv=st.sampled_from(["bf16", "fp8"]), window=st.sampled_from([None, 1024]), causal=st.booleans(),
+)  # fmt: skip
+def test_attention_of_a_workload_never_beats_the_roofline(
+    chip: str, batch: int, queries: int, more: int, kv_heads: int, group: int, kv: str, window: int | None, causal: bool
+) -> None:
+    on, formats = chip_of(chip), Formats.of("bf16", kv=kv)
+    op = Attention(
+        batch=batch, queries=queries, keys=queries + more, heads=kv_heads * group, kv_heads=kv_heads, head_dim=128,
+        value_dim=128, window=window, causal=causal, passes=3.5,
+    )  # fmt: skip
+    assert op_time(op, on, formats).seconds >= op_time(op, on, formats, Efficiency.ideal()).seconds * (1 - 1e-12)

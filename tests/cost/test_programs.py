@@ -170,7 +170,6 @@ def test_sharded_peaks_order_by_policy() -> None:
     peaks = [sharded_peak(model, plan, policy) for policy in ("full", "selective op", "none")]
     assert peaks == sorted(peaks)
     assert peaks[1] / 2**30 == pytest.approx(82.4, rel=0.07)
-    assert sharded_peak(model, plan, "none", compiled=True) < peaks[2]
     assert layer_activations(model, 2.0, 1.0) == 2 * layer_activations(model, 1.0, 1.0)
 
 

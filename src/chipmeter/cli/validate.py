@@ -30,21 +30,18 @@ def validate(folder: Path | None, slices: bool, rows: Path | None, as_json: bool
         return
     table = Table(box=box.SIMPLE)
     table.add_column("table")
-    titles = ("n", "coverage", "median error", "mean error", "bias", "in 90% interval", "outside range", "null median")
+    titles = ["n", "coverage", "median error", "mean error", "bias", "in 90% interval"]
+    titles += ["pairs right", "outside range", "null median"]
     for title in titles:
         table.add_column(title, justify="right")
     for one in result.tables:
         for part in (one, *(one.slices if slices else ())):
-            shares: tuple[float, ...] = (
-                part.coverage,
-                part.median_abs_error,
-                part.mean_abs_error,
-                part.bias,
-                part.interval_coverage,
-            )
-            shares += (part.outside, part.null_median_abs_error)
+            errors = (part.median_abs_error, part.mean_abs_error, part.bias)
+            trust = (part.interval_coverage, part.pairs_right, part.outside, part.null_median_abs_error)
             table.add_row(
-                part.name if part is one else f"  {part.name}", str(part.n), *(f"{share:.1%}" for share in shares)
+                part.name if part is one else f"  {part.name}",
+                str(part.n),
+                *(f"{share:.1%}" for share in (part.coverage, *errors, *trust)),
             )
     print_table(table)
     if result.skipped:

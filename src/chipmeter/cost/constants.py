@@ -33,7 +33,7 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     span : dict of str to (float, float)
         Least and greatest of each input among the rows.
     groups : dict of str to (float, float)
-        Bounds in place of `low` and `high` for rows of a group; ``new`` where the model or chip is not among `known`.
+        Bounds in place of `low` and `high` for rows of a group; ``new GROUP`` or ``new`` where the model is not among `known`.
     known : tuple of str
         Models and chips among the rows.
     source, date : str
@@ -105,6 +105,16 @@ def constants(chip: str, kind: str, *names: str) -> tuple[Constants, bool]:
                 moved = owner != chip or name != names[0]
                 return (found.transferred() if moved else found), moved
     raise ValueError(f"no {kind} constants for {chip} in {', '.join(names)}")
+
+
+def nearest_chip(chip: str, values: Mapping[str, float], prefix: str = "chip") -> str:
+    """Name the chip whose factor applies: its own, or that of the nearest relative that has one.
+
+    >>> nearest_chip("gb300", {"chip:b200": 1.1})
+    'b200'
+    """
+    wanted = (chip, *relatives().get(chip, relatives()["default"]))
+    return next((name for name in wanted if f"{prefix}:{name}" in values), chip)
 
 
 def write_book(path: Path, chip: str, kinds: Mapping[str, Mapping[str, Constants]]) -> None:

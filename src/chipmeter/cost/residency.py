@@ -65,11 +65,12 @@ def layer_activations(model: Shape, tokens: float, tensor: float) -> float:
     return tokens * (wide + 2.0 * model.mats * inner) / tensor
 
 
-def sharded_peak(model: Shape, plan: Plan, policy: str, *, compiled: bool = False) -> float:
+def sharded_peak(model: Shape, plan: Plan, policy: str) -> float:
     """Peak bytes on one chip of a step with parameters sharded over all replicas (FSDP, ZeRO-3).
 
     32-bit parameters, gradients and two moments divided over the chips; two layers gathered in 16 bits; activations
-    by policy; logits with their loss in 32 bits and their gradient.
+    by policy; logits with their loss in 32 bits and their gradient. What a compiler fuses away is not counted: a plan
+    that is said to fit must fit.
 
     Parameters
     ----------
@@ -77,8 +78,6 @@ def sharded_peak(model: Shape, plan: Plan, policy: str, *, compiled: bool = Fals
     plan : Plan
     policy : str
         A key of `KEPT`.
-    compiled : bool
-        Fused losses and activations: the logits exist once less, and products of the gate are recomputed.
     """
     tokens = plan.micro * plan.seq / plan.context
     state = 16.0 * model.parameters / plan.chips
@@ -88,7 +87,7 @@ def sharded_peak(model: Shape, plan: Plan, policy: str, *, compiled: bool = Fals
     layers = model.layers / plan.pipeline
     held = max(1.0, min(plan.microbatches, plan.pipeline))
     inputs = 2.0 * tokens * model.hidden / plan.tensor
-    kept = KEPT.get(policy, 1.0) * layer_activations(model, tokens, plan.tensor) * (0.85 if compiled else 1.0)
+    kept = KEPT.get(policy, 1.0) * layer_activations(model, tokens, plan.tensor)
     working = layer_activations(model, tokens, plan.tensor) * 1.5 if policy == "full" else 0.0
-    logits = tokens * model.vocab / plan.tensor * (8.0 if compiled else 10.0)
+    logits = tokens * model.vocab / plan.tensor * 10.0
     return RUNTIME + FRAGMENTS * (state + gathered + layers * held * (inputs + kept) + working + logits)

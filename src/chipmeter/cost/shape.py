@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from chipmeter.workloads import Architecture
+
+
+def normal(name: str) -> str:
+    """Reduce a model's name to what tells it apart.
+
+    >>> normal("meta-llama/Meta-Llama-3.1-70B"), normal("Llama-2-70b"), normal("llama3.1-8b")
+    ('llama3.1-70b', 'llama2-70b', 'llama3.1-8b')
+    """
+    low = name.lower().split(" (")[0].split("/")[-1].replace("meta-", "").replace("_", ".")
+    low = re.sub(r"^deepseek-(r1|v3)(\.\d)?\b.*", "deepseek-v3", low)
+    low = re.sub(r"-(instruct|fp8|nvfp4|hf|base|it|v0\.\d|99(\.9)?|lora)\b", "", low)
+    return (
+        re.sub(r"^(llama|gpt|codellama|mixtral|gemma)-(\d)", r"\1\2", low).replace("llama3.0", "llama3").split(" ")[0]
+    )
 
 
 class Shape(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,7 +66,7 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         8.03
         """
         return cls(
-            name=model.name,
+            name=normal(model.name),
             layers=model.layers,
             hidden=model.hidden,
             ffn=model.ffn,

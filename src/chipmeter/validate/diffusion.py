@@ -8,13 +8,13 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from chipmeter.cost.constants import Constants, book
+from chipmeter.cost.constants import Constants, book, nearest_chip
 from chipmeter.cost.device import Device
 from chipmeter.cost.diffusion import PARTS, PRIORS, Denoiser, Generation, find_denoiser, generation_parts
 from chipmeter.cost.terms import Terms, flags
 from chipmeter.validate.hardware import hardware, kin
 from chipmeter.validate.ops import Sheet
-from chipmeter.validate.program import fit_program, nearest_chip, predict_program
+from chipmeter.validate.program import fit_program, predict_program
 from chipmeter.validate.score import Answers
 from chipmeter.validate.serving import NOT_TEXT
 from chipmeter.validate.tables import Row, Table

@@ -72,9 +72,8 @@ def peak_answers(table: Table, shapes: Shapes) -> list[Answers]:
     for place, row in enumerate(rows):
         cells = table.rows[row]
         step = read_step(table, row, shapes)
-        text = f"{cells.get('notes') or ''} {cells.get('sharding') or ''}".lower()
         policy = (cells.get("recompute") or "none").lower()
-        expected[place] = sharded_peak(step.model, step.plan, policy, compiled="compile" in text) / GIB
+        expected[place] = sharded_peak(step.model, step.plan, policy) / GIB
         sheet.slices[place], sheet.models[place], sheet.chips[place] = step.model.name, step.model.name, step.chip.id
         sheet.work[place] = step.model.parameters / step.plan.chips
     sheet.fill(np.arange(len(rows)), expected, PEAK, True)

@@ -6,11 +6,11 @@ import re
 
 import numpy as np
 
-from chipmeter.cost.constants import Constants, book
+from chipmeter.cost.constants import Constants, book, nearest_chip
 from chipmeter.cost.terms import Terms, flags
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.ops import US, Sheet
-from chipmeter.validate.program import fit_program, nearest_chip, predict_program
+from chipmeter.validate.program import fit_program, predict_program
 from chipmeter.validate.score import Answers, Array
 from chipmeter.validate.tables import Table
 

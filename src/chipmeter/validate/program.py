@@ -8,17 +8,20 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter.cost.constants import Constants, relatives
-from chipmeter.cost.fitting import Array, conformal, held_out_errors
+from chipmeter.cost.constants import TRANSFER, Constants
+from chipmeter.cost.fitting import Array, conformal, held_out_errors, widen
 from chipmeter.cost.terms import Terms, evaluate, fit_terms
 
 Mask = NDArray[np.bool_]
 Priors = Mapping[str, tuple[float, float]]
 
 NEW = "new"
-"""Group of the rows whose model or chip was never seen."""
+"""Prefix of the groups of rows whose model was never seen."""
 
-LEAST_IN_GROUP = 25
+LEAST_IN_GROUP = 15
+
+WIDEST = 1.2
+"""Log bound that no interval passes: leaving out the only model of a kind says nothing of others (a factor of 3.3)."""
 
 
 def fit_program(
@@ -35,7 +38,8 @@ def fit_program(
 ) -> Constants:
     """Fit the weights and factors of a program, and the intervals by group.
 
-    A group's interval comes from rows left out at random; that of unseen models and chips from whole models left out.
+    A group's interval comes from rows left out at random; that of unseen models from whole models left out, taken to
+    miss on either side alike.
 
     Parameters
     ----------
@@ -53,7 +57,6 @@ def fit_program(
     values = fit_terms(terms, measured, priors, factor_spread=factor_spread, scale=scale)
     errors = np.log(measured / evaluate(values, terms))
     random = held_out_errors(refit, measured)
-    names = np.array(models)
     apart = random.copy()
     order = {name: number for number, name in enumerate(sorted(set(models)))}
     fold = np.array([order[name] % 6 for name in models])
@@ -67,7 +70,9 @@ def fit_program(
         here = labels == name
         if here.sum() >= LEAST_IN_GROUP:
             bounds[name] = conformal(random[here])
-    bounds[NEW] = conformal(np.concatenate([apart, random]) if len(set(names.tolist())) > 1 else random * 1.5)
+            bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
+    whole = np.concatenate([apart, random]) if len(set(models)) > 1 else random * 1.5
+    bounds[NEW] = conformal(np.concatenate([whole, -whole]))
     low, high = conformal(random)
     return Constants(
         values=values,
@@ -83,14 +88,14 @@ def fit_program(
     )
 
 
-def nearest_chip(chip: str, values: Mapping[str, float], prefix: str = "chip") -> str:
-    """Name the chip whose factor applies: its own, or that of the nearest relative that has one.
-
-    >>> nearest_chip("gb300", {"chip:b200": 1.1})
-    'b200'
-    """
-    wanted = (chip, *relatives().get(chip, relatives()["default"]))
-    return next((name for name in wanted if f"{prefix}:{name}" in values), chip)
+def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:
+    """Choose log bounds: of the group, or of models never seen; wider for a chip never seen."""
+    usual = found.groups.get(group, (found.low, found.high))
+    low, high = usual
+    if not model:
+        low, high = found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
+        low, high = max(low, -WIDEST), min(high, WIDEST)
+    return (low, high) if chip else widen(low, high, TRANSFER)
 
 
 def predict_program(
@@ -100,6 +105,7 @@ def predict_program(
     expected = evaluate(found.values, terms)
     known = set(found.known)
     outside = np.array([not {model, chip} <= known for model, chip in zip(models, chips, strict=True)])
-    names = [NEW if out else group for out, group in zip(outside, groups, strict=True)]
-    bounds = np.array([found.groups.get(name, (found.low, found.high)) for name in names])
+    bounds = np.array(
+        [_bounds(found, m in known, c in known, g) for m, c, g in zip(models, chips, groups, strict=True)]
+    )
     return expected, np.maximum(expected * np.exp(bounds[:, 0]), terms.floor), expected * np.exp(bounds[:, 1]), outside

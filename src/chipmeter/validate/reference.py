@@ -85,9 +85,9 @@ def reference_table(table: Table) -> list[Answers]:
         timed = _seconds(cells, chip)
         if timed is None:
             continue
-        seconds, flops, elements, fitted = timed
+        seconds, flops, elements, rates = timed
         amount = flops if "flop" in unit else elements if "elem" in unit else elements * 4.0
         expected = seconds / SECONDS[unit] if unit in SECONDS else amount / seconds / RATES[unit]
-        sheet.fill(np.array([place]), np.array([expected]), fitted, True)
+        sheet.fill(np.array([place]), np.array([expected]), rates, True)
         sheet.work[place] = amount if unit in SECONDS else 1.0
     return [sheet.answers()._replace(lines=np.array([row for row, _ in read]))]

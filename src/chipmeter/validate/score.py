@@ -49,7 +49,10 @@ class Answers(NamedTuple):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """Errors of one table or slice; relative, |predicted - measured| / measured; `bias` is their mean with sign."""
+    """Errors of one table or slice; relative, |predicted - measured| / measured; `bias` is their mean with sign.
+
+    `pairs_right` is the share of pairs of rows, of one slice and more than `TIE` apart, whose faster one is named right.
+    """
 
     name: str
     n: int
@@ -61,6 +64,7 @@ class Score(msgspec.Struct, frozen=True, kw_only=True):
     outside: float
     null_median_abs_error: float
     null_mean_abs_error: float
+    pairs_right: float
     slices: tuple[Score, ...] = ()
 
 
@@ -85,6 +89,28 @@ def null_model(answers: Answers) -> Array:
     return answers.work / values if not answers.is_rate else answers.work * values
 
 
+TIE = 0.05
+"""Relative difference of two measurements below which neither is the faster."""
+
+LARGEST_RANKED = 300
+"""Rows of a slice that are compared pairwise; more are thinned out evenly."""
+
+
+def pairs_right(measured: Array, expected: Array) -> tuple[int, int]:
+    """Count the pairs that predictions order as the measurements do, and the pairs that differ.
+
+    >>> pairs_right(np.array([1.0, 2.0, 4.0]), np.array([1.0, 5.0, 4.0]))
+    (2, 3)
+    """
+    if len(measured) > LARGEST_RANKED:
+        thin = np.linspace(0, len(measured) - 1, LARGEST_RANKED).astype(np.int64)
+        measured, expected = measured[thin], expected[thin]
+    gap = np.log(measured[:, None] / measured)
+    apart = gap > np.log1p(TIE)
+    right = apart & (expected[:, None] > expected)
+    return int(right.sum()), int(apart.sum())
+
+
 def score(answers: Answers) -> Score:
     """Score one table and its slices."""
     null = null_model(answers)
@@ -93,6 +119,9 @@ def score(answers: Answers) -> Score:
         groups.setdefault(name, []).append(row)
     slices = tuple(_score(name, answers, null, np.array(groups[name])) for name in sorted(groups))
     whole = _score(answers.table, answers, null, np.arange(len(answers.measured)))
+    counts = [pairs_right(answers.measured[rows], answers.expected[rows]) for rows in map(np.array, groups.values())]
+    right, compared = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
+    whole = msgspec.structs.replace(whole, pairs_right=right / compared if compared else 1.0)
     return msgspec.structs.replace(whole, slices=slices if len(slices) > 1 else ())
 
 
@@ -106,8 +135,10 @@ def _score(name: str, answers: Answers, null: Array, rows: NDArray[np.int64]) ->
     def mean(values: Array | NDArray[np.bool_]) -> float:
         return float(np.mean(values)) if len(values) else 0.0
 
+    right, compared = pairs_right(measured, expected)
     return Score(
         name=name,
+        pairs_right=right / compared if compared else 1.0,
         n=len(rows),
         coverage=mean(known),
         median_abs_error=float(np.median(np.abs(signed))) if len(signed) else 0.0,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 
-from chipmeter.cost.constants import Constants, book
+from chipmeter.cost.constants import Constants, book, nearest_chip
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.serving import (
     FIRST_PARTS,
@@ -22,7 +22,7 @@ from chipmeter.cost.serving import (
 from chipmeter.cost.terms import Terms, evaluate, flags
 from chipmeter.validate.hardware import kin
 from chipmeter.validate.ops import Sheet
-from chipmeter.validate.program import fit_program, nearest_chip, predict_program
+from chipmeter.validate.program import fit_program, predict_program
 from chipmeter.validate.score import Answers
 from chipmeter.validate.serving_rows import Point, kind_of, read_mlperf, read_offline, read_silicon, read_static
 from chipmeter.validate.shapes import Shapes

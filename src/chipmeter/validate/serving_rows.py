@@ -104,7 +104,7 @@ def read_offline(table: Table, row: int, shapes: Shapes) -> Point:
 
 
 MLPERF_LENGTHS = {"llama2-70b": (294.0, 294.0), "llama3.1-8b": (778.0, 73.0), "llama3.1-405b": (9428.0, 684.0)}
-MLPERF_LENGTHS |= {"deepseek-r1": (794.0, 3880.0), "mixtral8x7b": (379.0, 145.0)}
+MLPERF_LENGTHS |= {"deepseek-v3": (794.0, 3880.0), "mixtral8x7b": (379.0, 145.0)}
 """Mean tokens of prompt and answer of MLPerf's data sets (their published statistics)."""
 
 

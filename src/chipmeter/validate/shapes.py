@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from chipmeter._names import UnknownNameError
-from chipmeter.cost.shape import Shape
+from chipmeter.cost.shape import Shape, normal
 from chipmeter.validate.tables import Row, read_table
 from chipmeter.workloads import preset
 
@@ -57,19 +57,6 @@ def read_shapes(folder: Path) -> Shapes:
             table.need("model", "layers", "hidden", "heads")
             return {normal(row.get("model") or ""): _shape(row) for row in table.rows}
     return {}
-
-
-def normal(name: str) -> str:
-    """Reduce a model's name to what tells it apart.
-
-    >>> normal("meta-llama/Meta-Llama-3.1-70B"), normal("Llama-2-70b"), normal("llama3.1-8b")
-    ('llama3.1-70b', 'llama2-70b', 'llama3.1-8b')
-    """
-    low = name.lower().split(" (")[0].split("/")[-1].replace("meta-", "").replace("_", ".")
-    low = re.sub(r"-(instruct|fp8|nvfp4|hf|base|it|v0\.\d|99(\.9)?|lora)\b", "", low)
-    return (
-        re.sub(r"^(llama|gpt|codellama|mixtral|gemma)-(\d)", r"\1\2", low).replace("llama3.0", "llama3").split(" ")[0]
-    )
 
 
 def _number(row: Mapping[str, str], key: str) -> int:
@@ -136,10 +123,15 @@ def find_shape(name: str, notes: str, shapes: Shapes) -> Shape:
 
 
 def _sized(shape: Shape) -> Shape:
-    """Spread experts over fewer layers where the name states fewer parameters than experts in every layer would have.
+    """Count fewer layers where the name states fewer parameters than the layers given would have.
 
-    Hybrids of state-space, attention and expert layers list all their layers as one number.
+    Hybrids of state-space, attention and expert layers list all their layers as one number: fewer of them have experts.
     """
+    told = re.search(r"nemotron.*-(\d+)b\b", shape.name)
+    if told and not shape.experts:
+        # Layers of hybrids are lighter than a whole transformer layer; few of them have attention.
+        ratio = 1e9 * float(told.group(1)) / shape.parameters
+        return msgspec.structs.replace(shape, layers=round(shape.layers * ratio)) if ratio < 0.8 else shape
     stated = re.search(r"(\d+)b-a\d+b", shape.name)
     whole = shape.experts * shape.expert_weights
     if not stated or not whole or shape.parameters < 1.3e9 * int(stated.group(1)):
