@@ -7,6 +7,7 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .fused = CM_NAME(cm_fused),
     .chain_f32 = CM_NAME(cm_chain_f32),
     .chain_f64 = CM_NAME(cm_chain_f64),
+    .fma_f32 = CM_NAME(cm_fma_f32),
     .policy = CM_NAME(cm_policy),
     .integer = CM_NAME(cm_integer),
 };
