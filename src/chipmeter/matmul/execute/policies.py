@@ -54,7 +54,7 @@ def dequantize(x: Float32, scales: AnyArray, unit: Unit) -> Float32:
     """Multiply each block along the last axis by its scale, in float32."""
     kind = "float8_e8m0fnu" if unit.scale == "ue8m0" else "float8_ue4m3"  # which ignores the byte's top bit
     factors = np.repeat(decode(scales, kind), unit.scale_block, axis=1)[:, : x.shape[1]]
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+    with _kernels.ieee_environment(), np.errstate(over="ignore", invalid="ignore", under="ignore"):
         return np.asarray(x * factors, np.float32)
 
 
