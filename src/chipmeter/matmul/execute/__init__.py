@@ -11,6 +11,7 @@ from chipmeter.matmul.execute.chain import chain
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.integer import integer
 from chipmeter.matmul.execute.paired import paired
+from chipmeter.matmul.execute.policies import POLICIES, policy
 from chipmeter.matmul.operands import values
 from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, PairedHalves, Unit
 
@@ -25,6 +26,8 @@ def execute(
             d[...] = fused(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, scales, threads)
         case PairedHalves():
             d[...] = paired(values(a, unit.a), values(b, unit.b), c, unit, unit.model, threads)
+        case Chain() if unit.model.order in POLICIES:
+            d[...] = policy(a, b, c, unit, unit.model, scales, threads, execute)
         case Chain():
             d[...] = chain(a, b, c, unit, unit.model, scales, threads)
         case IntegerDot():

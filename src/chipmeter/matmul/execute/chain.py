@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
-from chipmeter.matmul.execute.policies import dequantize, policy
+from chipmeter.formats.codec import decode
 from chipmeter.matmul.execute.split import rows
 from chipmeter.matmul.operands import panels_of, values
 from chipmeter.matmul.units import Chain, Unit
@@ -21,11 +22,9 @@ def chain(
 ) -> AnyArray:
     """Run one chain, or tiles of it, per output."""
     left, right = values(a, unit.a), values(b, unit.b)
-    if model.order not in _ORDERS:
-        return policy(left, right, c, unit, model, scales, threads)
     if unit.scale is not None:
-        left = dequantize(left, scales[0], unit)
-        right = dequantize(np.ascontiguousarray(right.T), scales[1], unit).T
+        left = _dequantize(left, scales[0], unit)
+        right = _dequantize(np.ascontiguousarray(right.T), scales[1], unit).T
     depth = (
         left.shape[1] if model.tile else -(-left.shape[1] // unit.k) * unit.k
     )  # zeros turn an accumulator of -0 to +0
@@ -40,3 +39,11 @@ def chain(
 
     rows(work, len(left), d.shape[1], left.shape[1], threads)
     return d
+
+
+def _dequantize(x: NDArray[np.float32], scales: AnyArray, unit: Unit) -> NDArray[np.float32]:
+    """Multiply each block along the last axis by its scale, in float32."""
+    kind = "float8_e8m0fnu" if unit.scale == "ue8m0" else "float8_ue4m3"  # which ignores the byte's top bit
+    factors = np.repeat(decode(scales, kind), unit.scale_block, axis=1)[:, : x.shape[1]]
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return np.asarray(x * factors, np.float32)
