@@ -122,6 +122,8 @@ typedef struct {
     void (*fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+    /* out = x * y + z with one rounding; NaN is canonical. out may be z */
+    void (*fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
     void (*policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
 } cm_matmul_kernels;

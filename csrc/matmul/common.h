@@ -20,6 +20,7 @@ size_t CM_NAME(cm_fused_codes_workspace)(const cm_fused_codes_args *args);
 void CM_NAME(cm_fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
 void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
+void CM_NAME(cm_fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
 void CM_NAME(cm_policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
 

@@ -11,6 +11,7 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .fused_codes = CM_NAME(cm_fused_codes),
     .chain_f32 = CM_NAME(cm_chain_f32),
     .chain_f64 = CM_NAME(cm_chain_f64),
+    .fma_f32 = CM_NAME(cm_fma_f32),
     .policy = CM_NAME(cm_policy),
     .integer = CM_NAME(cm_integer),
 };

@@ -139,6 +139,28 @@ static uint64_t policy(const cm_kernels *k, int kind)
     return h;
 }
 
+static uint64_t elementwise(const cm_kernels *k)
+{
+    enum { N = 3001 };
+    float *x = NEW(float, N), *y = NEW(float, N), *z = NEW(float, N), *d = NEW(float, N);
+    uint64_t h = HASH_START, state = 130;
+    for (int round = 0; round < 3; round++) {
+        fill_f32(x, N, 140 + (uint64_t)round);
+        fill_f32(y, N, 150 + (uint64_t)round);
+        if (round == 1) /* any code */
+            for (size_t i = 0; i < N; i++) x[i] = cm_float32((uint32_t)next_random(&state)), y[i] = cm_float32((uint32_t)next_random(&state));
+        memset(z, 0, N * sizeof *z);
+        if (round < 2) /* what remains beside the negated product lies below its last place */
+            k->matmul->fma_f32(x, y, z, z, N);
+        for (size_t i = 0; i < N; i++) z[i] = cm_float32(round < 2 ? cm_bits32(z[i]) ^ 1u << 31 : (uint32_t)next_random(&state));
+        k->matmul->fma_f32(x, y, z, d, N);
+        hash(&h, d, N * sizeof *d);
+    }
+    void *all[] = {x, y, z, d};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    return h;
+}
+
 static uint64_t integer(const cm_kernels *k)
 {
     uint64_t h = HASH_START;
@@ -174,6 +196,7 @@ size_t sweep_matmul(const cm_kernels *k, result *out)
     *out++ = (result){"chain_f64", chain(k, 1)};
     *out++ = (result){"policy bf16 products", policy(k, CM_POLICY_BF16_PRODUCTS)};
     *out++ = (result){"policy element sums", policy(k, CM_POLICY_ELEMENT_SUMS)};
+    *out++ = (result){"fma_f32", elementwise(k)};
     *out++ = (result){"integer", integer(k)};
     return (size_t)(out - start);
 }

@@ -181,11 +181,16 @@ def test_fma32_rounds_once(triples: list[tuple[int, int, int]], near: int) -> No
     with np.errstate(all="ignore"):
         close = (-(x * y)).view(np.int32) + near
     for addend in (z, close.view(np.float32)):
-        got = bits(fma32(x, y, addend))
         want = [
             nan_free(fused_multiply_add(*map(int, t), F32)) for t in zip(bits(x), bits(y), bits(addend), strict=True)
         ]
-        assert got.tolist() == want
+        before = cm.tier()
+        try:
+            for tier in cm.tiers():
+                cm.use_tier(tier)
+                assert bits(fma32(x, y, addend)).tolist() == want
+        finally:
+            cm.use_tier(before)
 
 
 @pytest.mark.parametrize("name", ["bf16x3", "bf16x6", "bf16x9", "bf16x9-largest-first"])

@@ -75,6 +75,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
+        void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
         void (*policy)(const cm_policy_args *, size_t, size_t) noexcept nogil
         void (*integer)(const cm_integer_args *, size_t, size_t) noexcept nogil
 
@@ -323,6 +324,14 @@ def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not Non
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f64(&args, row_begin, row_end)
+
+
+def fma_f32(const float[::1] x not None, const float[::1] y not None, const float[::1] z not None, float[::1] out not None):
+    cdef size_t n = out.shape[0]
+    need(<size_t>x.shape[0] == n and <size_t>y.shape[0] == n and <size_t>z.shape[0] == n, "fma: lengths")
+    if n:
+        with nogil:
+            active_matmul.fma_f32(&x[0], &y[0], &z[0], &out[0], n)
 
 
 def policy(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,

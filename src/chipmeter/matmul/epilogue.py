@@ -18,7 +18,7 @@ Float32 = NDArray[np.float32]
 
 _NAN32 = np.uint32(0x7FFFFFFF).view(np.float32)
 _NAN_CODES = {"f32": None, "bf16": 0x7FFF, "f16": 0x7FFF, "e4m3": 0x7F, "e5m2": 0x7F}
-_CHUNK = 1 << 15
+_GRAIN = 1 << 17
 
 
 def canonical(x: AnyArray) -> AnyArray:
@@ -31,38 +31,22 @@ def canonical(x: AnyArray) -> AnyArray:
 def fma32(x: Any, y: Any, z: Any, threads: int = 1) -> Float32:
     """Compute x * y + z element by element with one rounding to float32, to nearest even; operands broadcast.
 
-    The product of two float32 is exact in float64. Its sum with z is rounded to odd there, after which the rounding to
-    float32 is that of the exact sum (Boldo and Melquiond, 2008). NaN is written as 0x7FFFFFFF.
+    Subnormals are kept; NaN is written as 0x7FFFFFFF.
 
     >>> x = np.float32(1 + 2.0**-12)
     >>> fma32(x, x, np.float32(-1)).item() == 2.0**-11 + 2.0**-24, (x * x - np.float32(1)).item() == 2.0**-11
     (True, True)
     """
-    x, y, z = np.broadcast_arrays(np.asarray(x, np.float32), np.asarray(y, np.float32), np.asarray(z, np.float32))
-    out = np.empty(x.shape, np.float32)
+    operands = np.broadcast_arrays(*(np.asarray(v, np.float32) for v in (x, y, z)))
+    out = np.empty(operands[0].shape, np.float32)
+    p, q, r = (np.ascontiguousarray(v).reshape(-1) for v in operands)
     flat = out.reshape(-1)
-    lines = [v.reshape(-1) if v.flags.c_contiguous else np.ascontiguousarray(v).reshape(-1) for v in (x, y, z)]
 
     def work(begin: int, end: int) -> None:
-        for at in range(begin, end, _CHUNK):
-            part = slice(at, min(at + _CHUNK, end))
-            with _kernels.ieee_environment():  # of this thread, whatever other libraries left
-                flat[part] = _fma32(*(v[part] for v in lines))
+        _kernels.fma_f32(p[begin:end], q[begin:end], r[begin:end], flat[begin:end])
 
-    split(work, flat.size, threads, _CHUNK)
+    split(work, flat.size, threads, _GRAIN)
     return out
-
-
-def _fma32(x: Float32, y: Float32, z: Float32) -> Float32:
-    with np.errstate(all="ignore"):
-        product, addend = x.astype(np.float64) * y.astype(np.float64), z.astype(np.float64)
-        total = product + addend
-        virtual = total - product
-        lost = (product - (total - virtual)) + (addend - virtual)  # exact (Knuth's TwoSum)
-        bits = total.view(np.int64)
-        even = np.isfinite(total) & (lost != 0) & (bits & 1 == 0)
-        bits += np.where(even, np.where((lost > 0) == (total > 0), 1, -1), 0)
-        return np.asarray(canonical(total.astype(np.float32)))
 
 
 def apply(

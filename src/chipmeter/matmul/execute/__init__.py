@@ -9,6 +9,7 @@ from chipmeter.matmul.execute.chain import chain
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.integer import integer
 from chipmeter.matmul.execute.paired import paired
+from chipmeter.matmul.execute.policies import POLICIES, policy
 from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, PairedHalves, Unit
 
 
@@ -21,6 +22,8 @@ def execute(
             fused(a, b, c, d, unit, unit.model, scales, threads)
         case PairedHalves():
             paired(a, b, c, d, unit, unit.model, threads)
+        case Chain() if unit.model.order in POLICIES:
+            d[...] = policy(a, b, c, unit, unit.model, scales, threads, execute)
         case Chain():
             chain(a, b, c, d, unit, unit.model, scales, threads)
         case IntegerDot():

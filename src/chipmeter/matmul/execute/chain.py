@@ -11,7 +11,6 @@ from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
 from chipmeter.formats.records import FORMATS
-from chipmeter.matmul.execute.policies import dequantize, policy
 from chipmeter.matmul.execute.split import rows
 from chipmeter.matmul.operands import panels_of, values
 from chipmeter.matmul.units import OPERANDS, Chain, Unit
@@ -26,9 +25,6 @@ def chain(
     a: AnyArray, b: AnyArray, c: AnyArray | None, d: AnyArray, unit: Unit, model: Chain, scales: tuple[Any, Any], threads: int
 ) -> None:  # fmt: skip
     """Run one chain, or tiles of it, per output of d."""
-    if model.order not in _ORDERS:
-        d[...] = policy(a, b, c, unit, model, scales, threads)
-        return
     k = a.shape[1]
     depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
     if unit.scale is not None:
@@ -62,3 +58,11 @@ def _decoded(a: AnyArray, b: AnyArray, unit: Unit, depth: int) -> tuple[NDArray[
         for x, kind, room in zip((a, panels), kinds, np.split(scratch, codes[:1]), strict=True)
     )
     return left, right
+
+
+def dequantize(x: NDArray[np.float32], scales: AnyArray, unit: Unit) -> NDArray[np.float32]:
+    """Multiply each block along the last axis by its scale, in float32."""
+    kind = "float8_e8m0fnu" if unit.scale == "ue8m0" else "float8_ue4m3"  # which ignores the byte's top bit
+    factors = np.repeat(decode(scales, kind), unit.scale_block, axis=1)[:, : x.shape[1]]
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        return np.asarray(x * factors, np.float32)
