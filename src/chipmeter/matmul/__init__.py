@@ -2,10 +2,24 @@
 
 from chipmeter.matmul.gemm import matmul
 from chipmeter.matmul.names import aliases, unit, units
-from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Model, Order, PairedHalves, Unit
+from chipmeter.matmul.units import (
+    Chain,
+    ExactDot,
+    FlooredDot,
+    FlushedDot,
+    FusedDot,
+    IntegerDot,
+    Model,
+    Order,
+    PairedHalves,
+    Unit,
+)
 
 __all__ = [
     "Chain",
+    "ExactDot",
+    "FlooredDot",
+    "FlushedDot",
     "FusedDot",
     "IntegerDot",
     "Model",

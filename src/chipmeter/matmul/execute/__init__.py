@@ -10,9 +10,10 @@ from chipmeter._arrays import AnyArray
 from chipmeter.matmul.execute.chain import chain
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.integer import integer
+from chipmeter.matmul.execute.lanes import lanes
 from chipmeter.matmul.execute.paired import paired
 from chipmeter.matmul.operands import values
-from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul.units import Chain, ExactDot, FlooredDot, FlushedDot, FusedDot, IntegerDot, PairedHalves, Unit
 
 
 def execute(
@@ -29,5 +30,8 @@ def execute(
             d[...] = chain(a, b, c, unit, unit.model, scales, threads)
         case IntegerDot():
             d[...] = integer(a, b, c, unit, unit.model, threads)
+        case ExactDot() | FlushedDot() | FlooredDot():
+            addend = None if c is None else np.ascontiguousarray(c, np.float32)
+            d[...] = lanes(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, threads)
         case _:
             assert_never(unit.model)
