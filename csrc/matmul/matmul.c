@@ -14,4 +14,10 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .fma_f32 = CM_NAME(cm_fma_f32),
     .policy = CM_NAME(cm_policy),
     .integer = CM_NAME(cm_integer),
+    .lane_rows = CM_NAME(cm_lane_rows),
+    .lane_panels = CM_NAME(cm_lane_panels),
+    .exact = CM_NAME(cm_exact),
+    .flushed = CM_NAME(cm_flushed),
+    .floored = CM_NAME(cm_floored),
+    .binary = CM_NAME(cm_binary),
 };

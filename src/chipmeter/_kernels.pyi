@@ -11,6 +11,7 @@ _U8: TypeAlias = NDArray[np.uint8]
 _U16: TypeAlias = NDArray[np.uint16]
 _U32: TypeAlias = NDArray[np.uint32]
 _I8: TypeAlias = NDArray[np.int8]
+_I16: TypeAlias = NDArray[np.int16]
 _I32: TypeAlias = NDArray[np.int32]
 _Pair: TypeAlias = tuple[int, int]
 
@@ -183,3 +184,19 @@ def policy(
     a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, lanes: int, policy: int, row_begin: int, row_end: int
 ) -> None: ...
 def integer(a: _I32, b: _I32, c: _I32 | None, d: _I32, clamp: int, row_begin: int, row_end: int) -> None: ...
+def lane_rows(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I32, spans: _I16) -> None: ...
+def lane_panels(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I16, spans: _I16) -> None: ...
+def lanes(
+    model: str,
+    a: tuple[_F32, _I32, _I16],
+    b: tuple[_F32, _I16, _I16],
+    c: _F32 | None,
+    d: _F32,
+    products: int,
+    instruction: int,
+    fraction_bits: int,
+    groups: int,
+    row_begin: int,
+    row_end: int,
+) -> None: ...
+def binary(a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int) -> None: ...

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chipmeter.matmul import Chain, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul import Chain, ExactDot, FlooredDot, FlushedDot, IntegerDot, PairedHalves, Unit
 from chipmeter.matmul.operands import operand_dtype
 from chipmeter.reference import matmul as models
 from chipmeter.reference.ieee import add
@@ -50,6 +50,22 @@ def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None, s
     return canonical(total, unit.d)
 
 
+def amd_chain(unit: Unit, model: ExactDot | FlushedDot | FlooredDot, a: list[int], b: list[int], c: int) -> int:
+    """Whole instructions in turn: a flushed accumulator is flushed at the start of each."""
+    lanes = min(model.products, unit.k)
+    for k in range(0, len(a), unit.k):
+        x, y = a[k : k + unit.k], b[k : k + unit.k]
+        match model:
+            case ExactDot():
+                c = models.exact_dot(x, y, c, unit.a, unit.b, lanes=lanes)
+            case FlushedDot():
+                c = models.flushed_pairwise_dot(x, y, c, unit.a, unit.b, lanes=lanes)
+            case FlooredDot():
+                dot = models.truncate_round_dot if model.groups == 1 else models.grouped_truncate_round_dot
+                c = dot(x, y, c, unit.a, unit.b, lanes=lanes, fraction_bits=model.fraction_bits)
+    return canonical(c, "f32")
+
+
 def one_output(unit: Unit, a: list[int], b: list[int], c: int | None, sa: list[int], sb: list[int]) -> int:
     """Code of one element of D from the codes of a row, a column, an accumulator and their scales."""
     model = unit.model
@@ -62,6 +78,8 @@ def one_output(unit: Unit, a: list[int], b: list[int], c: int | None, sa: list[i
             return models.two_pass_truncated_dot(padded(a, 32), padded(b, 32), c or 0, unit.a, unit.b, half=half)
         case Chain():
             return chain(unit, model, a, b, c, sa, sb)
+        case ExactDot() | FlushedDot() | FlooredDot():
+            return amd_chain(unit, model, padded(a, unit.k), padded(b, unit.k), c or 0)
     a, b = padded(a, unit.k), padded(b, unit.k)
     parameters: dict[str, Any] = {
         "lanes": min(model.products, unit.k),

@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from chipmeter.matmul.gemm import matmul
 from chipmeter.matmul.names import aliases, unit, units
-from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Model, Order, PairedHalves, Unit
+from chipmeter.matmul.units import (
+    Chain,
+    ExactDot,
+    FlooredDot,
+    FlushedDot,
+    FusedDot,
+    IntegerDot,
+    Model,
+    Order,
+    PairedHalves,
+    Unit,
+)
 
 if TYPE_CHECKING:
     from chipmeter.matmul.deviation import Deviation, Sensitivity, sensitivity
@@ -23,6 +34,9 @@ __all__ = [
     "Chain",
     "Deviation",
     "Epilogue",
+    "ExactDot",
+    "FlooredDot",
+    "FlushedDot",
     "FusedDot",
     "Gemm",
     "IntegerDot",

@@ -126,7 +126,57 @@ class IntegerDot:
     clamp: bool = False
 
 
-Model = FusedDot | PairedHalves | Chain | IntegerDot
+@dataclass(frozen=True)
+class ExactDot:
+    """The exact fused dot product of CDNA1 (model E): `products` (1 to 16) and c, one rounding to nearest even."""
+
+    products: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.products <= 16:
+            raise ValueError(f"an exact step has 1..16 products, got {self.products}")
+
+
+@dataclass(frozen=True)
+class FlushedDot:
+    """Binary32 products and sums of CDNA2 (model FTZ): 2 or 4 `products` added in pairs, every result flushed."""
+
+    products: int
+
+    def __post_init__(self) -> None:
+        if self.products not in (2, 4):
+            raise ValueError(f"a flushed step has 2 or 4 products, got {self.products}")
+
+
+@dataclass(frozen=True)
+class FlooredDot:
+    """Truncated products, then a floored and rounded sum with the accumulator: CDNA3 (models TR and GTR).
+
+    Parameters
+    ----------
+    products : int
+        Products of one step, 1 to 16; even with two groups.
+    fraction_bits : int
+        Bits kept of the products below their largest exponent, 10 to 24.
+    groups : int
+        1 (TR): all products are aligned together. 2 (GTR): those of even and of odd k apart, and an accumulator more
+        than 25 exponents below the sum is dropped.
+    """
+
+    products: int
+    fraction_bits: int = 24
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.products <= 16 or not 10 <= self.fraction_bits <= 24:
+            raise ValueError(
+                f"a floored step has 1..16 products and 10..24 fraction bits, got {self.products} and {self.fraction_bits}"
+            )
+        if self.groups not in (1, 2) or self.products % self.groups:
+            raise ValueError(f"groups must be 1, or 2 with an even number of products, got {self.groups}")
+
+
+Model = FusedDot | PairedHalves | Chain | IntegerDot | ExactDot | FlushedDot | FlooredDot
 
 OPERANDS = {
     "f64": "float64", "f32": "float32", "tf32": "tf32", "f16": "float16", "bf16": "bfloat16",
@@ -152,7 +202,7 @@ class Unit:
         Types of the operands, the accumulator input and the result: keys of `OPERANDS`.
     k : int
         Elements of K per instruction. A GEMM is a chain of instructions over k ascending, K padded with zeros.
-    model : FusedDot, PairedHalves, Chain or IntegerDot
+    model : FusedDot, PairedHalves, Chain, IntegerDot, ExactDot, FlushedDot or FlooredDot
     evidence : Evidence
     scale : str, optional
         Type of the block scales, "ue8m0" or "ue4m3".
@@ -230,6 +280,23 @@ class Unit:
                 need(not operands & {"s8", "u8", "s32"}, "a chain takes floats")
                 misfit = self._misfit(self.model, self.model.order)
                 need(misfit is None, str(misfit))
+            case ExactDot() | FlushedDot() | FlooredDot():
+                need(
+                    not operands & {"f64", "f32", "s8", "u8", "s32"} and accumulators == {"f32"} and self.scale is None,
+                    "AMD's dot products take unscaled floats of at most 11 bits and accumulate in f32",
+                )
+                need(
+                    self.k % min(self.model.products, self.k) == 0,
+                    f"k = {self.k} and {self.model.products} products per step do not divide",
+                )
+                need(
+                    not isinstance(self.model, FlushedDot) or self.k >= self.model.products,
+                    "a flushed step must fit into k",
+                )
+                need(
+                    not isinstance(self.model, FlooredDot) or self.model.groups == 1 or self.k % 2 == 0,
+                    "two groups need an even k",
+                )
             case IntegerDot():
                 need(
                     operands <= {"s8", "u8"} and accumulators == {"s32"}, "integer operands go with an s32 accumulator"
