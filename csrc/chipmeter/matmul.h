@@ -43,6 +43,36 @@ typedef struct {
     int32_t group;                  /* >0: products are first summed exactly in groups of this many (GST) */
 } cm_fused_args;
 
+/* One operand as its owner holds it: codes of at most 32 bits, strides counted in codes. */
+typedef struct {
+    const void *codes;
+    ptrdiff_t line, along;          /* from one row of A or column of B to the next; along depth */
+    int32_t bytes;                  /* per code: 1, 2 or 4 */
+    int32_t shift;                  /* low bits to ignore */
+    int32_t mantissa_bits, bias, magnitude_bits;
+    uint32_t max_code, infinity_code; /* larger magnitudes are NaN, but for that of infinity; 0: no infinity */
+    int32_t fnuz;                   /* the code of -0 is NaN */
+    const uint8_t *scales;          /* ue8m0 codes, lines x scale_count, or NULL */
+} cm_codes;
+
+/* How the sums of a step are held. CM_NARROW, in float32: operands of at most 3 mantissa bits with exponents in
+ * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 8 products of operands whose nonzero
+ * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. */
+enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2 };
+
+/* T and ST from codes: as cm_fused_args without groups. */
+typedef struct {
+    size_t rows, columns, depth, padded; /* padded: whole instructions, a multiple of `fused` */
+    cm_codes a, b;
+    size_t scale_block, scale_count;
+    const float *c;
+    int32_t c_min_exponent;
+    float *d;
+    int32_t fused, fraction_bits, floor_exponent, output, way;
+    uint8_t *left;                  /* rows x columns, zero on entry: 1 where d was left to the general kernel */
+    uint8_t *left_rows;             /* rows: 1 where the row holds any such element */
+} cm_fused_codes_args;
+
 enum cm_chain_order {
     CM_ORDER_SEQUENTIAL = 0,        /* acc = fma(a, b, acc), k ascending */
     CM_ORDER_PAIRWISE = 1,          /* rounded products, neighbours added level by level */
@@ -82,7 +112,14 @@ typedef struct {
 typedef struct {
     void (*pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
+    /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
+    void (*panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, void *out);
+    /* whether every nonzero finite element has an exponent in -limit..limit; line, along as in the operand */
+    int (*exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);
     void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
+    /* bytes of workspace that one call of fused_codes needs, 64-byte aligned */
+    size_t (*fused_codes_workspace)(const cm_fused_codes_args *args);
+    void (*fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     /* out = x * y + z with one rounding; NaN is canonical. out may be z */

@@ -4,7 +4,11 @@
 const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .pack_rows = CM_NAME(cm_pack_rows),
     .pack_panels = CM_NAME(cm_pack_panels),
+    .panels = CM_NAME(cm_panels),
+    .exponents_within = CM_NAME(cm_exponents_within),
     .fused = CM_NAME(cm_fused),
+    .fused_codes_workspace = CM_NAME(cm_fused_codes_workspace),
+    .fused_codes = CM_NAME(cm_fused_codes),
     .chain_f32 = CM_NAME(cm_chain_f32),
     .chain_f64 = CM_NAME(cm_chain_f64),
     .fma_f32 = CM_NAME(cm_fma_f32),

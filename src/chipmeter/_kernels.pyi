@@ -129,6 +129,49 @@ def fused(
     row_begin: int,
     row_end: int,
 ) -> None: ...
+
+@final
+class CodeSpec:
+    def __init__(
+        self,
+        shift: int,
+        mantissa_bits: int,
+        bias: int,
+        magnitude_bits: int,
+        max_code: int,
+        infinity_code: int,
+        fnuz: bool,
+    ) -> None: ...
+
+def exponents_within(x: _U8 | _U16 | _U32, spec: CodeSpec, limit: int) -> bool: ...
+def panels_of(x: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None: ...
+
+@final
+class FusedCodes:
+    def __init__(
+        self,
+        a: _U8 | _U16 | _U32,
+        a_spec: CodeSpec,
+        b: _U8 | _U16 | _U32,
+        b_spec: CodeSpec,
+        c: _F32 | None,
+        c_min_exponent: int,
+        d: _F32,
+        padded: int,
+        fused_products: int,
+        fraction_bits: int,
+        floor_exponent: int,
+        output: int,
+        way: int,
+        scale_block: int,
+        a_scales: _U8 | None,
+        b_scales: _U8 | None,
+        left: _U8,
+        left_rows: _U8,
+    ) -> None: ...
+    def workspace(self) -> int: ...
+    def run(self, row_begin: int, row_end: int, workspace: _U8) -> None: ...
+
 def chain_f32(
     a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, row_begin: int, row_end: int
 ) -> None: ...

@@ -22,6 +22,25 @@ cdef extern from "chipmeter/matmul.h" nogil:
         float *d
         int32_t fused, fraction_bits, floor_exponent, output, group
 
+    ctypedef struct cm_codes:
+        const void *codes
+        ptrdiff_t line, along
+        int32_t bytes, shift, mantissa_bits, bias, magnitude_bits
+        uint32_t max_code, infinity_code
+        int32_t fnuz
+        const uint8_t *scales
+
+    ctypedef struct cm_fused_codes_args:
+        size_t rows, columns, depth, padded
+        cm_codes a, b
+        size_t scale_block, scale_count
+        const float *c
+        int32_t c_min_exponent
+        float *d
+        int32_t fused, fraction_bits, floor_exponent, output, way
+        uint8_t *left
+        uint8_t *left_rows
+
     ctypedef struct cm_chain_args:
         size_t rows, columns, depth, tile
         int32_t order
@@ -49,7 +68,11 @@ cdef extern from "chipmeter/matmul.h" nogil:
     ctypedef struct cm_matmul_kernels:
         void (*pack_rows)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*pack_panels)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
+        void (*panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, void *) noexcept nogil
+        int (*exponents_within)(const cm_codes *, size_t, size_t, int32_t) noexcept nogil
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
+        size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
+        void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
@@ -143,6 +166,136 @@ def fused(tuple a not None, tuple b not None, const float[:, ::1] c, int c_min_e
     args.output, args.group = output, group
     with nogil:
         active_matmul.fused(&args, row_begin, row_end)
+
+
+cdef class CodeSpec:
+    """How the codes of an operand are laid out; checked once, so that the kernels may trust it."""
+
+    cdef cm_codes fields
+
+    def __init__(self, int shift, int mantissa_bits, int bias, int magnitude_bits, uint32_t max_code, uint32_t infinity_code,
+                 bint fnuz):
+        need(0 <= mantissa_bits <= 10 and mantissa_bits < magnitude_bits <= mantissa_bits + 8 and 0 <= shift <= 16
+             and 1 <= bias <= 127, "CodeSpec: fields")
+        self.fields.shift, self.fields.mantissa_bits, self.fields.bias = shift, mantissa_bits, bias
+        self.fields.magnitude_bits, self.fields.max_code, self.fields.infinity_code = magnitude_bits, max_code, infinity_code
+        self.fields.fnuz = fnuz
+        self.fields.scales = NULL
+
+
+cdef int take_codes(cm_codes *codes, CodeSpec spec, const uint8_t[:, :] x8, const uint16_t[:, :] x16, const uint32_t[:, :] x32,
+                    bint transposed) except -1:
+    """Fill in one matrix of any strides; `transposed` for B, whose lines are columns."""
+    cdef ptrdiff_t first, second, size
+    codes[0] = spec.fields
+    if x8 is not None:
+        codes.codes, codes.bytes, first, second = &x8[0, 0], 1, x8.strides[0], x8.strides[1]
+    elif x16 is not None:
+        codes.codes, codes.bytes, first, second = &x16[0, 0], 2, x16.strides[0], x16.strides[1]
+    else:
+        codes.codes, codes.bytes, first, second = &x32[0, 0], 4, x32.strides[0], x32.strides[1]
+    size = codes.bytes
+    need(first % size == 0 and second % size == 0 and spec.fields.shift + spec.fields.magnitude_bits < 8 * size,
+         "codes: strides or width")
+    codes.line, codes.along = (second // size, first // size) if transposed else (first // size, second // size)
+    return 0
+
+
+def exponents_within(x not None, CodeSpec spec not None, int limit) -> bool:
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize == 2 else None
+    cdef const uint32_t[:, :] x32 = x if x.itemsize == 4 else None
+    cdef cm_codes codes
+    cdef size_t lines = x.shape[0], depth = x.shape[1]
+    cdef int within
+    need(lines > 0 and depth > 0 and 0 <= limit <= 300, "exponents_within: shape or limit")
+    take_codes(&codes, spec, x8, x16, x32, False)
+    with nogil:
+        within = active_matmul.exponents_within(&codes, lines, depth, limit)
+    return within != 0
+
+
+def panels_of(x not None, out not None) -> None:
+    """Copy x (depth x columns) of unsigned integers, any strides, to out (panels x padded x PANEL) of the same type."""
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize == 2 else None
+    cdef const uint32_t[:, :] x32 = x if x.itemsize == 4 else None
+    cdef const uint64_t[:, :] x64 = x if x.itemsize == 8 else None
+    cdef uint8_t[::1] target = out.reshape(-1).view("u1")
+    cdef ptrdiff_t first = x.strides[0], second = x.strides[1]
+    cdef size_t depth = x.shape[0], columns = x.shape[1], size = x.itemsize, padded = out.shape[1]
+    cdef const void *source
+    need(depth > 0 and columns > 0 and out.itemsize == size and out.ndim == 3 and <size_t>out.shape[0] == panels(columns)
+         and out.shape[2] == PANEL and padded >= depth and first % <ptrdiff_t>size == 0 and second % <ptrdiff_t>size == 0,
+         "panels_of: shapes or strides")
+    if x8 is not None:
+        source = &x8[0, 0]
+    elif x16 is not None:
+        source = &x16[0, 0]
+    elif x32 is not None:
+        source = &x32[0, 0]
+    else:
+        source = &x64[0, 0]
+    with nogil:
+        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded, &target[0])
+
+
+cdef class FusedCodes:
+    """One product of the fused model from codes: arguments checked once, then run by ranges of rows."""
+
+    cdef cm_fused_codes_args args
+    cdef object alive
+
+    def __init__(self, a not None, CodeSpec a_spec not None, b not None, CodeSpec b_spec not None, const float[:, ::1] c,
+                 int c_min_exponent, float[:, ::1] d not None, size_t padded, int fused_products, int fraction_bits,
+                 int floor_exponent, int output, int way, size_t scale_block, const uint8_t[:, ::1] a_scales,
+                 const uint8_t[:, ::1] b_scales, uint8_t[:, ::1] left not None, uint8_t[::1] left_rows not None):
+        cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
+        cdef const uint8_t[:, :] a8 = a if a.itemsize == 1 else None, b8 = b if b.itemsize == 1 else None
+        cdef const uint16_t[:, :] a16 = a if a.itemsize == 2 else None, b16 = b if b.itemsize == 2 else None
+        cdef const uint32_t[:, :] a32 = a if a.itemsize == 4 else None, b32 = b if b.itemsize == 4 else None
+        need(rows > 0 and columns > 0 and depth > 0 and a.ndim == b.ndim == 2 and a.shape[0] == rows
+             and b.shape == (depth, columns), "fused_codes: shapes")
+        need(c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns), "fused_codes: c")
+        need(<size_t>left.shape[0] == rows and <size_t>left.shape[1] == columns and <size_t>left_rows.shape[0] == rows,
+             "fused_codes: left")
+        need(1 <= fused_products <= 32 and padded >= depth and padded % fused_products == 0 and 0 <= output <= 2
+             and 10 <= fraction_bits <= 25 and -400 <= floor_exponent <= -15, "fused_codes: parameters")
+        take_codes(&self.args.a, a_spec, a8, a16, a32, False)
+        take_codes(&self.args.b, b_spec, b8, b16, b32, True)
+        need(0 <= way <= 2 and (way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
+                            and narrow_enough(&self.args.b)))
+             and (way != 2 or (fused_products <= 8 and scale_block == 0)), "fused_codes: not this way")
+        self.args.scale_block = scale_block
+        if scale_block:
+            self.args.scale_count = (depth + scale_block - 1) // scale_block
+            need(scale_block % fused_products == 0 and a_scales is not None and b_scales is not None
+                 and <size_t>a_scales.shape[0] == rows and <size_t>b_scales.shape[0] == columns
+                 and <size_t>a_scales.shape[1] == self.args.scale_count
+                 and <size_t>b_scales.shape[1] == self.args.scale_count, "fused_codes: scales")
+            self.args.a.scales, self.args.b.scales = &a_scales[0, 0], &b_scales[0, 0]
+        self.args.rows, self.args.columns, self.args.depth, self.args.padded = rows, columns, depth, padded
+        self.args.c = &c[0, 0] if c is not None else NULL
+        self.args.c_min_exponent, self.args.d = c_min_exponent, &d[0, 0]
+        self.args.fused, self.args.fraction_bits, self.args.floor_exponent = fused_products, fraction_bits, floor_exponent
+        self.args.output, self.args.way = output, way
+        self.args.left, self.args.left_rows = &left[0, 0], &left_rows[0]
+        self.alive = (a, b, c, d, a_scales, b_scales, left, left_rows)
+
+    def workspace(self) -> int:
+        return active_matmul.fused_codes_workspace(&self.args)
+
+    def run(self, size_t row_begin, size_t row_end, uint8_t[::1] workspace not None) -> None:
+        need(row_begin <= row_end <= self.args.rows, "fused_codes: rows")
+        need(<size_t>workspace.shape[0] >= active_matmul.fused_codes_workspace(&self.args), "fused_codes: workspace")
+        with nogil:
+            active_matmul.fused_codes(&self.args, row_begin, row_end, &workspace[0])
+
+
+cdef bint narrow_enough(const cm_codes *f) noexcept:
+    """Whether exponents lie in -15..16 and significands have at most 4 bits."""
+    cdef int fields = 1 << (f.magnitude_bits - f.mantissa_bits)
+    return f.mantissa_bits <= 3 and 1 - f.bias >= -15 and fields - 1 - f.bias <= 16
 
 
 def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,

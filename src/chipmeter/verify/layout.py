@@ -85,6 +85,7 @@ class HardwareSet(msgspec.Struct, frozen=True):
     C: str
     D: str
     n: Count | None = None
+    unit: str | None = None
 
 
 class HardwareIndex(msgspec.Struct, frozen=True):

@@ -1,0 +1,105 @@
+"""Fitting and predicting whole programs from their terms: what training, serving and image generation share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chipmeter.cost.constants import Constants, relatives
+from chipmeter.cost.fitting import Array, conformal, held_out_errors
+from chipmeter.cost.terms import Terms, evaluate, fit_terms
+
+Mask = NDArray[np.bool_]
+Priors = Mapping[str, tuple[float, float]]
+
+NEW = "new"
+"""Group of the rows whose model or chip was never seen."""
+
+LEAST_IN_GROUP = 25
+
+
+def fit_program(
+    terms: Terms,
+    measured: Array,
+    priors: Priors,
+    *,
+    models: Sequence[str],
+    chips: Sequence[str],
+    groups: Sequence[str],
+    source: str,
+    factor_spread: float = 0.1,
+    scale: float = 0.06,
+) -> Constants:
+    """Fit the weights and factors of a program, and the intervals by group.
+
+    A group's interval comes from rows left out at random; that of unseen models and chips from whole models left out.
+
+    Parameters
+    ----------
+    terms : Terms
+    measured : ndarray, (rows,)
+    priors : mapping of str to (start, spread)
+    models, chips, groups : sequence of str, (rows,)
+    source : str
+    """
+
+    def refit(rows: Mask) -> Callable[[Mask], Array]:
+        part = fit_terms(terms.take(rows), measured[rows], priors, factor_spread=factor_spread, scale=scale)
+        return lambda test: evaluate(part, terms.take(test))
+
+    values = fit_terms(terms, measured, priors, factor_spread=factor_spread, scale=scale)
+    errors = np.log(measured / evaluate(values, terms))
+    random = held_out_errors(refit, measured)
+    names = np.array(models)
+    apart = random.copy()
+    order = {name: number for number, name in enumerate(sorted(set(models)))}
+    fold = np.array([order[name] % 6 for name in models])
+    for number in sorted(set(fold.tolist())):
+        test = fold == number
+        if not test.all():
+            apart[test] = np.log(measured[test] / refit(~test)(test))
+    labels = np.array(groups)
+    bounds = {}
+    for name in sorted(set(groups)):
+        here = labels == name
+        if here.sum() >= LEAST_IN_GROUP:
+            bounds[name] = conformal(random[here])
+    bounds[NEW] = conformal(np.concatenate([apart, random]) if len(set(names.tolist())) > 1 else random * 1.5)
+    low, high = conformal(random)
+    return Constants(
+        values=values,
+        rows=len(errors),
+        median_error=float(np.median(np.abs(errors))),
+        p90_error=float(np.quantile(np.abs(errors), 0.9)),
+        low=low,
+        high=high,
+        groups=bounds,
+        known=(*sorted(set(models)), *sorted(set(chips))),
+        source=source,
+        date=date.today().isoformat(),
+    )
+
+
+def nearest_chip(chip: str, values: Mapping[str, float], prefix: str = "chip") -> str:
+    """Name the chip whose factor applies: its own, or that of the nearest relative that has one.
+
+    >>> nearest_chip("gb300", {"chip:b200": 1.1})
+    'b200'
+    """
+    wanted = (chip, *relatives().get(chip, relatives()["default"]))
+    return next((name for name in wanted if f"{prefix}:{name}" in values), chip)
+
+
+def predict_program(
+    found: Constants, terms: Terms, models: Sequence[str], chips: Sequence[str], groups: Sequence[str]
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Predict with fitted constants: expected, low, high, and whether model or chip were never seen."""
+    expected = evaluate(found.values, terms)
+    known = set(found.known)
+    outside = np.array([not {model, chip} <= known for model, chip in zip(models, chips, strict=True)])
+    names = [NEW if out else group for out, group in zip(outside, groups, strict=True)]
+    bounds = np.array([found.groups.get(name, (found.low, found.high)) for name in names])
+    return expected, np.maximum(expected * np.exp(bounds[:, 0]), terms.floor), expected * np.exp(bounds[:, 1]), outside
