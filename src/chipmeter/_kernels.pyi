@@ -130,3 +130,25 @@ def chain_f64(
     a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, row_begin: int, row_end: int
 ) -> None: ...
 def integer(a: _I32, b: _I32, c: _I32 | None, d: _I32, clamp: int, row_begin: int, row_end: int) -> None: ...
+
+# collectives
+def reduce(
+    inputs: _U8,
+    outputs: _U8,
+    steps: _I32,
+    depth: int,
+    segments: NDArray[np.int64],
+    begin: int,
+    end: int,
+    type: int,
+    op: int,
+    wide: bool,
+    scaling: int,
+    scale: float,
+    divisor: int,
+    encode: EncodeSpec | None,
+    decode: DecodeSpec | None,
+    seed: int,
+    stream: bool,
+    scratch: _U8,
+) -> None: ...
