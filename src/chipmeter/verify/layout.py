@@ -134,6 +134,8 @@ class CollectiveRecord(msgspec.Struct, frozen=True):
     root: Count | None = None
     input_columns: tuple[Count, Count] | None = None
     input_transform: str = "none"
+    key: str = "y"
+    input_key: str = "x"
 
 
 class CollectivesIndex(msgspec.Struct, frozen=True):
