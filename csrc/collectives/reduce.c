@@ -167,8 +167,10 @@ static CM_NOINLINE void fuse(void *into, const void *from, size_t n, const conte
         return;
     }
     uint16_t *codes = c->codes;
-    for (size_t i = 0; i < n; i++)
-        codes[i] = (uint16_t)cm_encode_f64(cm_bits64(odd_sum((double)x[i] * s->scale, acc[i])), CM_NEAREST_EVEN, s->encode);
+    for (size_t i = 0; i < n; i++) {
+        double product = f64_settle((double)x[i] * s->scale, x[i], 0), sum = f64_settle(odd_sum(product, acc[i]), product, acc[i]);
+        codes[i] = (uint16_t)cm_encode_f64(cm_bits64(sum), CM_NEAREST_EVEN, s->encode);
+    }
     decode_small(acc, codes, n, s);
 }
 

@@ -20,6 +20,7 @@ from chipmeter.quantize import QuantizedTensor, quantize, sqnr
 
 if TYPE_CHECKING:
     from chipmeter.chips import chip, system
+    from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
     from chipmeter.verify import verify
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = [
     "QuantizedTensor",
     "__version__",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "broadcast",
     "cast",
     "chip",
     "compare",
@@ -34,6 +39,7 @@ __all__ = [
     "estimate",
     "matmul",
     "quantize",
+    "reduce_scatter",
     "sqnr",
     "system",
     "tier",
@@ -44,6 +50,11 @@ __all__ = [
 
 # The cost side reads tables and configs; whoever only wants bits should not wait for it.
 _LATER = {
+    "all_gather": "chipmeter.collectives",
+    "all_reduce": "chipmeter.collectives",
+    "all_to_all": "chipmeter.collectives",
+    "broadcast": "chipmeter.collectives",
+    "reduce_scatter": "chipmeter.collectives",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
