@@ -6,4 +6,5 @@ const cm_kernels CM_NAME(cm_kernels) = {
     .formats = &CM_NAME(cm_formats),
     .quantize = &CM_NAME(cm_quantize),
     .matmul = &CM_NAME(cm_matmul),
+    .collectives = &CM_NAME(cm_collectives),
 };

@@ -9,6 +9,7 @@
 #ifndef CHIPMETER_KERNELS_H
 #define CHIPMETER_KERNELS_H
 
+#include "chipmeter/collectives.h"
 #include "chipmeter/formats.h"
 #include "chipmeter/matmul.h"
 #include "chipmeter/quantize.h"
@@ -18,6 +19,7 @@ typedef struct {
     const cm_format_kernels *formats;
     const cm_quantize_kernels *quantize;
     const cm_matmul_kernels *matmul;
+    const cm_collective_kernels *collectives;
 } cm_kernels;
 
 /* dispatch.c */

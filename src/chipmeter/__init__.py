@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from chipmeter import ops, testing
     from chipmeter.analysis import error_analysis
     from chipmeter.chips import chip, system
+    from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
     from chipmeter.frontier import frontier
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
 __all__ = [
     "QuantizedTensor",
     "__version__",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "broadcast",
     "cast",
     "chip",
     "compare",
@@ -45,6 +50,7 @@ __all__ = [
     "matmul",
     "ops",
     "quantize",
+    "reduce_scatter",
     "sensitivity",
     "sqnr",
     "system",
@@ -57,6 +63,11 @@ __all__ = [
 
 # The cost side reads tables and configs; whoever only wants bits should not wait for it.
 _LATER = {
+    "all_gather": "chipmeter.collectives",
+    "all_reduce": "chipmeter.collectives",
+    "all_to_all": "chipmeter.collectives",
+    "broadcast": "chipmeter.collectives",
+    "reduce_scatter": "chipmeter.collectives",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",

@@ -200,3 +200,25 @@ def lanes(
     row_end: int,
 ) -> None: ...
 def binary(a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int) -> None: ...
+
+# collectives
+def reduce(
+    inputs: _U8,
+    outputs: _U8,
+    steps: _I32,
+    depth: int,
+    segments: NDArray[np.int64],
+    begin: int,
+    end: int,
+    type: int,
+    op: int,
+    wide: bool,
+    scaling: int,
+    scale: float,
+    divisor: int,
+    encode: EncodeSpec | None,
+    decode: DecodeSpec | None,
+    seed: int,
+    stream: bool,
+    scratch: _U8,
+) -> None: ...

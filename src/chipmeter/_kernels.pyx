@@ -1,6 +1,6 @@
 """Thin doors from Python to the C kernels: re-check what memory safety needs, drop the GIL, call."""
 
-from libc.stdint cimport int8_t, int16_t, int32_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef int need(bint holds, str what) except -1:
@@ -13,6 +13,7 @@ include "_doors/fpenv.pxi"
 include "_doors/formats.pxi"
 include "_doors/quantize.pxi"
 include "_doors/matmul.pxi"
+include "_doors/collectives.pxi"
 
 
 cdef extern from "chipmeter/kernels.h" nogil:
@@ -21,6 +22,7 @@ cdef extern from "chipmeter/kernels.h" nogil:
         const cm_format_kernels *formats
         const cm_quantize_kernels *quantize
         const cm_matmul_kernels *matmul
+        const cm_collective_kernels *collectives
 
     size_t cm_tier_count()
     const cm_kernels *cm_tier(size_t)
@@ -31,9 +33,10 @@ cdef const cm_kernels *active = NULL
 
 
 cdef void activate(const cm_kernels *tier) noexcept:
-    global active, active_formats, active_quantize, active_matmul
+    global active, active_formats, active_quantize, active_matmul, active_collectives
     active = tier
     active_formats, active_quantize, active_matmul = tier.formats, tier.quantize, tier.matmul
+    active_collectives = tier.collectives
 
 
 if cm_tier_count() == 0:

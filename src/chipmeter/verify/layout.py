@@ -120,10 +120,23 @@ class QuantisationIndex(msgspec.Struct, frozen=True):
 
 
 class CollectiveRecord(msgspec.Struct, frozen=True):
-    """One recorded collective; read only so far as to count it."""
+    """One recorded collective: a library's algorithm over n ranks of `count` elements."""
 
     file: str
     count: Count = 1
+    input: str = ""
+    library_key: str = ""
+    collective: str = ""
+    name: str = ""
+    n: Count = 0
+    dtype: str = "float32"
+    op: str = ""
+    ops: tuple[str, ...] = ()
+    root: Count | None = None
+    input_columns: tuple[Count, Count] | None = None
+    input_transform: str = "none"
+    key: str = "y"
+    input_key: str = "x"
 
 
 class CollectivesIndex(msgspec.Struct, frozen=True):
@@ -234,6 +247,13 @@ class Archive:
             want = ", ".join("any" if n is None else str(n) for n in shape)
             raise ValueError(f"{self.path}: array {key!r} must have shape ({want}), got {array.shape}")
         return array.view(wanted)
+
+    def numbers(self, key: str, item: int) -> AnyArray:
+        """Read an array of numbers of `item` bytes, of any shape, as raw bits."""
+        array = self._load(key)
+        if array.dtype.itemsize != item:
+            raise ValueError(f"{self.path}: array {key!r} must have numbers of {item} bytes, got {array.dtype}")
+        return array.view(f"u{item}")
 
     def _load(self, key: str) -> AnyArray:
         assert self._zip is not None

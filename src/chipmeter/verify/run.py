@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from chipmeter.verify.collectives import collective_rows
 from chipmeter.verify.hardware import hardware_rows
 from chipmeter.verify.layout import CollectivesIndex, HardwareIndex, MatrixIndex, QuantisationIndex, Recording
 from chipmeter.verify.matrix import matrix_rows
@@ -71,8 +72,7 @@ def _rows(recording: Recording) -> Iterator[Row]:
         case QuantisationIndex():
             return quantisation_rows(recording, recording.index)
         case CollectivesIndex():
-            missing = "not supported: collectives"
-            return (Row(record.file, 0, 0, record.count, missing) for record in recording.index.records)
+            return collective_rows(recording, recording.index)
 
 
 def _count(recording: Recording) -> int:
@@ -86,4 +86,4 @@ def _count(recording: Recording) -> int:
             files = recording.index.files.values()
             return sum(entry.role != "input" for file in files for entry in file.arrays.values())
         case CollectivesIndex():
-            return len(recording.index.records)
+            return sum(len(record.ops) or 1 for record in recording.index.records)
