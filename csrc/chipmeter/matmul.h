@@ -90,9 +90,12 @@ typedef struct {
 
 typedef struct {
     size_t rows, columns, depth;    /* c, d: rows x columns int32; c may be NULL */
-    const int32_t *a, *b, *c;       /* a: rows x depth; b: panels */
+    const void *a, *b;              /* bytes; strides in elements: lines are rows of A, columns of B; along depth */
+    ptrdiff_t a_line, a_along, b_line, b_along;
+    int32_t a_signed, b_signed;
+    const int32_t *c;
     int32_t *d;
-    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k */
+    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k, at most 1024 */
 } cm_integer_args;
 
 typedef struct {
@@ -108,7 +111,8 @@ typedef struct {
     void (*fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
-    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
+    size_t (*integer_workspace)(void);
+    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
 } cm_matmul_kernels;
 
 #endif

@@ -20,6 +20,7 @@ size_t CM_NAME(cm_fused_codes_workspace)(const cm_fused_codes_args *args);
 void CM_NAME(cm_fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
 void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
-void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
+size_t CM_NAME(cm_integer_workspace)(void);
+void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
 
 #endif

@@ -11,5 +11,6 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .fused_codes = CM_NAME(cm_fused_codes),
     .chain_f32 = CM_NAME(cm_chain_f32),
     .chain_f64 = CM_NAME(cm_chain_f64),
+    .integer_workspace = CM_NAME(cm_integer_workspace),
     .integer = CM_NAME(cm_integer),
 };

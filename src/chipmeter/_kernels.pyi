@@ -171,4 +171,16 @@ def chain_f32(
 def chain_f64(
     a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, row_begin: int, row_end: int
 ) -> None: ...
-def integer(a: _I32, b: _I32, c: _I32 | None, d: _I32, clamp: int, row_begin: int, row_end: int) -> None: ...
+def integer_workspace() -> int: ...
+def integer(
+    a: _U8,
+    a_signed: bool,
+    b: _U8,
+    b_signed: bool,
+    c: _I32 | None,
+    d: _I32,
+    clamp: int,
+    row_begin: int,
+    row_end: int,
+    workspace: _U8,
+) -> None: ...

@@ -51,8 +51,10 @@ cdef extern from "chipmeter/matmul.h" nogil:
 
     ctypedef struct cm_integer_args:
         size_t rows, columns, depth
-        const int32_t *a
-        const int32_t *b
+        const void *a
+        const void *b
+        ptrdiff_t a_line, a_along, b_line, b_along
+        int32_t a_signed, b_signed
         const int32_t *c
         int32_t *d
         int32_t clamp
@@ -67,7 +69,8 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
-        void (*integer)(const cm_integer_args *, size_t, size_t) noexcept nogil
+        size_t (*integer_workspace)() noexcept nogil
+        void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
 
 
 cdef const cm_matmul_kernels *active_matmul = NULL  # of the active tier: see use_tier
@@ -316,15 +319,21 @@ def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not Non
         active_matmul.chain_f64(&args, row_begin, row_end)
 
 
-def integer(const int32_t[:, ::1] a not None, const int32_t[:, :, ::1] b not None, const int32_t[:, ::1] c,
-            int32_t[:, ::1] d not None, int clamp, size_t row_begin, size_t row_end):
+def integer_workspace() -> int:
+    return active_matmul.integer_workspace()
+
+
+def integer(const uint8_t[:, :] a not None, bint a_signed, const uint8_t[:, :] b not None, bint b_signed, const int32_t[:, ::1] c,
+            int32_t[:, ::1] d not None, int clamp, size_t row_begin, size_t row_end, uint8_t[::1] workspace not None):
     cdef cm_integer_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "integer: an empty or outside range")
-    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
-         and b.shape[2] == PANEL and clamp >= 0
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[1] == columns and <size_t>b.shape[0] == depth and 0 <= clamp <= 1024
          and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "integer: shapes")
+    need(<size_t>workspace.shape[0] >= active_matmul.integer_workspace(), "integer: workspace")
     args.rows, args.columns, args.depth, args.clamp = rows, columns, depth, clamp
-    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a_line, args.a_along, args.b_along, args.b_line = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
+    args.a_signed, args.b_signed = a_signed, b_signed
     with nogil:
-        active_matmul.integer(&args, row_begin, row_end)
+        active_matmul.integer(&args, row_begin, row_end, &workspace[0])

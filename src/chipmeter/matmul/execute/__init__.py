@@ -24,6 +24,6 @@ def execute(
         case Chain():
             chain(a, b, c, d, unit, unit.model, scales, threads)
         case IntegerDot():
-            d[...] = integer(a, b, c, unit, unit.model, threads)
+            integer(a, b, c, d, unit, unit.model, threads)
         case _:
             assert_never(unit.model)
