@@ -86,10 +86,10 @@ static inline __attribute__((always_inline)) void CM_CHAIN(block)(const T *const
     enum { LANES = sizeof(CHAIN_V) / sizeof(T) };
     for (size_t k = 0; k < depth; k++) {
         CHAIN_V y[CHAIN_VECTORS];
-        for (int v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b + (k * CHAIN_VECTORS + (size_t)v) * LANES, sizeof y[v]);
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b + (k * CHAIN_VECTORS + v) * LANES, sizeof y[v]);
         for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
             CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
-            for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+            for (size_t v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
         }
     }
 }
@@ -116,7 +116,7 @@ static CM_NOINLINE void CM_CHAIN(tile)(const cm_chain_args *args, const T *b, si
     CM_CHAIN(block)(a, b, depth, acc);
     for (size_t r = 0; r < rows; r++) {
         T *d = (T *)args->d + (row0 + r) * args->columns + column;
-        for (int v = 0; v < CHAIN_VECTORS; v++) {
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
             CHAIN_V sum, nan;
             memcpy(&sum, &total[r][v * LANES], sizeof sum);
             sum = args->tile && from ? sum + acc[r][v] : acc[r][v];

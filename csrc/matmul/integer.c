@@ -72,7 +72,7 @@ static void pack_rows(const cm_integer_args *args, size_t row, size_t rows, size
                 to[k] = SHIFTED ? (packed_a)(from[(ptrdiff_t)k * args->a_along] ^ flip) : (packed_a)element(args, 0, line, k0 + k);
         }
         for (size_t k = depth; k < padded; k++) to[k] = flip;
-        if (SHIFTED) for (size_t k = 0; k < padded; k++) sum += (int8_t)to[k];
+        if (SHIFTED) for (size_t k = 0; k < padded; k++) sum += (int32_t)(int8_t)to[k];
         w->row_sum[r] = sum;
     }
 }
@@ -81,23 +81,40 @@ static void pack_columns(const cm_integer_args *args, size_t column, size_t widt
                          int32_t *sums)
 {
     const uint8_t flip = SHIFTED && args->b_signed ? 0x80 : 0;
-    for (size_t j = 0; j < COLUMNS; j++) sums[j] = 0;
+    const vi ones = vi_set(TOGETHER == 4 ? 0x01010101 : 0x00010001);
+    vi sum[VECTORS];
+    for (int v = 0; v < VECTORS; v++) sum[v] = vi_set(0);
     for (size_t k = 0; k < padded; k += TOGETHER) {
+        uint32_t words[COLUMNS];
         packed_b *group = to + k * COLUMNS;
-        for (size_t i = 0; i < TOGETHER; i++) {
-            const uint8_t *from = (const uint8_t *)args->b + (ptrdiff_t)(k0 + k + i) * args->b_along + (ptrdiff_t)column * args->b_line;
-            if (k + i < depth && width == COLUMNS && args->b_line == 1) {
-                if (!SHIFTED && args->b_signed) for (size_t j = 0; j < COLUMNS; j++) group[j * TOGETHER + i] = (packed_b)(int8_t)from[j];
-                else for (size_t j = 0; j < COLUMNS; j++) group[j * TOGETHER + i] = (packed_b)(from[j] ^ flip);
-            } else {
+        const uint8_t *from = (const uint8_t *)args->b + (ptrdiff_t)(k0 + k) * args->b_along + (ptrdiff_t)column * args->b_line;
+        if (k + TOGETHER <= depth && width == COLUMNS && args->b_line == 1) {
+            const uint8_t *next = from + args->b_along;
+#if SHIFTED
+            const uint8_t *third = next + args->b_along, *last = third + args->b_along;
+            for (size_t j = 0; j < COLUMNS; j++)
+                words[j] = ((uint32_t)from[j] | (uint32_t)next[j] << 8 | (uint32_t)third[j] << 16 | (uint32_t)last[j] << 24)
+                           ^ flip * 0x01010101u;
+#else
+            const uint32_t extend = args->b_signed ? 0x80 : 0; /* (x ^ 128) - 128 is the signed byte */
+            for (size_t j = 0; j < COLUMNS; j++)
+                words[j] = ((((uint32_t)from[j] ^ extend) - extend) & 0xffffu) | (((uint32_t)next[j] ^ extend) - extend) << 16;
+#endif
+            memcpy(group, words, sizeof words);
+        } else {
+            for (size_t i = 0; i < TOGETHER; i++)
                 for (size_t j = 0; j < COLUMNS; j++) {
                     int32_t x = k + i < depth && j < width ? element(args, 1, column + j, k0 + k + i) : 0;
                     group[j * TOGETHER + i] = SHIFTED ? (packed_b)((uint8_t)x ^ flip) : (packed_b)x;
                 }
-            }
         }
-        if (SHIFTED) for (size_t j = 0; j < COLUMNS; j++) for (size_t i = 0; i < TOGETHER; i++) sums[j] += group[j * TOGETHER + i];
+        for (int v = 0; v < VECTORS; v++) {
+            vi y;
+            memcpy(&y, group + (size_t)v * VL * TOGETHER, sizeof y);
+            sum[v] = MULTIPLY_ADD(sum[v], ones, y);
+        }
     }
+    for (int v = 0; v < VECTORS; v++) vi_store(sums + v * VL, sum[v]);
 }
 
 /* products of ROWS rows and COLUMNS columns over `depth` (a multiple of TOGETHER), added to acc */

@@ -139,6 +139,7 @@ class CodeSpec:
 
 def exponents_within(x: _U8 | _U16 | _U32, spec: CodeSpec, limit: int) -> bool: ...
 def panels_of(x: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None: ...
+
 @final
 class FusedCodes:
     def __init__(
