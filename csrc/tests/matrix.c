@@ -42,7 +42,7 @@ static cm_codes codes_of(const cm_kernels *k, const layout *f, const float *x, s
 {
     const size_t n = lines * depth;
     const int bytes = f->shift ? 4 : layout_bits(f) > 8 ? 2 : 1;
-    const cm_encode_spec to = encode_spec(f, CM_NEAREST_EVEN, 1);
+    const cm_encode_spec to = encode_spec(f, CM_NEAREST_EVEN, 0); /* infinity stays infinity */
     void *codes = items(n, (size_t)bytes);
     if (bytes == 4) memcpy(codes, x, n * 4); /* tf32 codes are float32 patterns */
     else if (bytes == 2) k->formats->encode_f32_u16(x, codes, n, &to, NULL);

@@ -230,7 +230,8 @@ def panels_of(x not None, out not None) -> None:
     else:
         source = &x64[0, 0]
     with nogil:
-        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded, &target[0])
+        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded,
+                             &target[0])
 
 
 cdef class FusedCodes:
@@ -256,9 +257,10 @@ cdef class FusedCodes:
              and 10 <= fraction_bits <= 25 and -400 <= floor_exponent <= -15, "fused_codes: parameters")
         take_codes(&self.args.a, a_spec, a8, a16, a32, False)
         take_codes(&self.args.b, b_spec, b8, b16, b32, True)
-        need(0 <= way <= 2 and (way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
-                            and narrow_enough(&self.args.b)))
-             and (way != 2 or (fused_products <= 8 and scale_block == 0)), "fused_codes: not this way")
+        need(0 <= way <= 2, "fused_codes: unknown way")
+        need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
+                          and narrow_enough(&self.args.b)), "fused_codes: not narrow")
+        need(way != 2 or (fused_products <= 8 and scale_block == 0), "fused_codes: not for int32 sums")
         self.args.scale_block = scale_block
         if scale_block:
             self.args.scale_count = (depth + scale_block - 1) // scale_block

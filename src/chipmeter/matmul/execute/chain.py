@@ -24,6 +24,8 @@ def chain(
     """Run one chain, or tiles of it, per output of d."""
     k = a.shape[1]
     depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
+    left: AnyArray
+    panels: AnyArray
     if unit.scale is not None:
         left = _dequantize(values(a, unit.a), scales[0], unit)
         right = _dequantize(np.ascontiguousarray(values(b, unit.b).T), scales[1], unit).T
@@ -36,7 +38,7 @@ def chain(
         left = np.pad(left, ((0, 0), (0, depth - left.shape[1])))
     addend = None if c is None else np.ascontiguousarray(c)
     result = d if d.flags.c_contiguous else np.empty(d.shape, d.dtype)
-    kernel = _kernels.chain_f64 if left.dtype == np.float64 else _kernels.chain_f32
+    kernel: Any = _kernels.chain_f64 if left.dtype == np.float64 else _kernels.chain_f32
 
     def work(i: int, j: int) -> None:
         kernel(left, panels, addend, result, model.tile, _ORDERS[model.order], i, j)
