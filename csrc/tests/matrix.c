@@ -109,7 +109,7 @@ static void from_codes(const cm_kernels *k, const fused_unit *u, size_t rows, si
             EXPECT(!left[i] || left_rows[i / columns], "fused from codes: an unmarked row");
             given += !left[i];
         }
-        EXPECT(given > 0 || rows * columns < 4, "fused from codes, %s x %s, way %d: nothing computed", u->a, u->b, way);
+        EXPECT(given > 0 || rows * columns < 100, "fused from codes, %s x %s, way %d: nothing computed", u->a, u->b, way);
         void *all[] = {d, left, left_rows, workspace, (void *)args.a.codes, (void *)args.b.codes};
         for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
     }
