@@ -230,6 +230,11 @@ static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, int 
 {
     int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
     int rare = high;
+    uint32_t some = 0; /* rows of zeros beside accumulators of zero need no closer look: every sum is zero */
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) some |= cm_bits32(t->c[i]);
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        for (size_t k = 0; k < u->fused; k++) some |= t->a_exponent[r * LINE + k];
+    if (!some && !high) return 0;
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
         const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
         int32_t x = INT16_MIN;
