@@ -365,7 +365,7 @@ static inline void vl_of_words(vi low_words, vi high_words, vl *low, vl *high)
     vl a, b;
     vi_widen(high_words, low, high);
     vi_widen(low_words, &a, &b);
-    *low = (vl)((*low << 32) + a), *high = (vl)((*high << 32) + b);
+    *low = *low * (1ll << 32) + a, *high = *high * (1ll << 32) + b;
 #endif
 }
 

@@ -104,9 +104,12 @@ typedef struct {
 
 typedef struct {
     size_t rows, columns, depth;    /* c, d: rows x columns int32; c may be NULL */
-    const int32_t *a, *b, *c;       /* a: rows x depth; b: panels */
+    const void *a, *b;              /* bytes; strides in elements: lines are rows of A, columns of B; along depth */
+    ptrdiff_t a_line, a_along, b_line, b_along;
+    int32_t a_signed, b_signed;
+    const int32_t *c;
     int32_t *d;
-    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k */
+    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k, at most 1024 */
 } cm_integer_args;
 
 #define CM_LANES 32                 /* columns of B that lie side by side for the models of AMD */
@@ -160,13 +163,14 @@ typedef struct {
     /* out = x * y + z with one rounding; NaN is canonical. out may be z */
     void (*fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
     void (*policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
-    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
     void (*lane_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, int32_t flush, float *value, int32_t *exponent, int16_t *range);
     void (*lane_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, int32_t flush, float *value, int16_t *exponent, int16_t *range);
     void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     void (*binary)(const cm_binary_args *args, size_t row_begin, size_t row_end);
+    size_t (*integer_workspace)(void);
+    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
 } cm_matmul_kernels;
 
 #endif

@@ -13,6 +13,7 @@
 #define CHAIN_VECTORS (CM_PANEL * sizeof(T) / (VL * 4))
 #endif
 
+#define CHAIN_BLOCK_ROWS 120 /* rows of A that stay in the second-level cache for all columns */
 #define CHAIN_PIECE 512 /* the longest run of depth in one register block */
 
 #define T float

@@ -86,10 +86,10 @@ static inline __attribute__((always_inline)) void CM_CHAIN(block)(const T *const
     enum { LANES = (int)(sizeof(CHAIN_V) / sizeof(T)) };
     for (size_t k = 0; k < depth; k++) {
         CHAIN_V y[CHAIN_VECTORS];
-        for (int v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b + (k * CHAIN_VECTORS + (size_t)v) * LANES, sizeof y[v]);
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b + (k * CHAIN_VECTORS + v) * LANES, sizeof y[v]);
         for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
             CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
-            for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+            for (size_t v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
         }
     }
 }
@@ -116,7 +116,7 @@ static CM_NOINLINE void CM_CHAIN(tile)(const cm_chain_args *args, const T *b, si
     CM_CHAIN(block)(a, b, depth, acc);
     for (size_t r = 0; r < rows; r++) {
         T *d = (T *)args->d + (row0 + r) * args->columns + column;
-        for (int v = 0; v < CHAIN_VECTORS; v++) {
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
             CHAIN_V sum, nan;
             memcpy(&sum, &total[r][v * LANES], sizeof sum);
             sum = args->tile && from ? sum + acc[r][v] : acc[r][v];
@@ -132,19 +132,22 @@ static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, s
 {
     enum { W = CHAIN_VECTORS * sizeof(CHAIN_V) / sizeof(T), PANELS = W / CM_PANEL };
     const size_t piece = args->tile ? args->tile : 256, panels = (args->columns + CM_PANEL - 1) / CM_PANEL;
-    for (size_t column = 0; column < args->columns; column += W)
-        for (size_t k = 0; k < args->depth; k += piece) {
-            const size_t depth = args->depth - k < piece ? args->depth - k : piece;
-            T b[CHAIN_PIECE * W]; /* one run of memory for the inner loop */
-            for (size_t p = 0; p < PANELS; p++) {
-                const size_t panel = column / CM_PANEL + p; /* beyond the matrix any panel will do */
-                const T *from = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
-                for (size_t i = 0; i < depth; i++) memcpy(b + i * W + p * CM_PANEL, from + i * CM_PANEL, CM_PANEL * sizeof(T));
+    for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS) {
+        const size_t stop = end - row0 < CHAIN_BLOCK_ROWS ? end : row0 + CHAIN_BLOCK_ROWS;
+        for (size_t column = 0; column < args->columns; column += W)
+            for (size_t k = 0; k < args->depth; k += piece) {
+                const size_t depth = args->depth - k < piece ? args->depth - k : piece;
+                T b[CHAIN_PIECE * W]; /* one run of memory for the inner loop */
+                for (size_t p = 0; p < PANELS; p++) {
+                    const size_t panel = column / CM_PANEL + p; /* beyond the matrix any panel will do */
+                    const T *from = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
+                    for (size_t i = 0; i < depth; i++) memcpy(b + i * W + p * CM_PANEL, from + i * CM_PANEL, CM_PANEL * sizeof(T));
+                }
+                for (size_t row = row0; row < stop; row += CHAIN_TILE_ROWS)
+                    CM_CHAIN(tile)(args, b, row, stop - row < CHAIN_TILE_ROWS ? stop - row : CHAIN_TILE_ROWS, column, k, depth,
+                                   k + depth == args->depth);
             }
-            for (size_t row = begin; row < end; row += CHAIN_TILE_ROWS)
-                CM_CHAIN(tile)(args, b, row, end - row < CHAIN_TILE_ROWS ? end - row : CHAIN_TILE_ROWS, column, k, depth,
-                               k + depth == args->depth);
-        }
+    }
 }
 #endif
 

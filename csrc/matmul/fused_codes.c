@@ -17,7 +17,7 @@ INLINE vf narrow_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t 
 {
     c = (vf)((vi)c & ~0x3ff); /* at most 13 bits of it count, so that eta cannot carry it over a grid point */
     vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
-    return vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)((x << 23) + magic + negative));
+    return vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)(((vu)x << 23) + (uint32_t)magic + (vu)negative));
 }
 
 /* The starts of a tile outside the everyday range, lane by lane. An accumulator that this kernel cannot hold becomes
@@ -126,7 +126,7 @@ INLINE void wide_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t 
     vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
     vl m0, m1;
     vd c0, c1;
-    vl_of_words(negative, (x << 20) + magic, &m0, &m1);
+    vl_of_words(negative, (vi)(((vu)x << 20) + (uint32_t)magic), &m0, &m1);
     vf_widen(c, &c0, &c1);
     *low = vd_multiply_add(c0, vd_broadcast(1 + WIDE_ETA), (vd)m0);
     *high = vd_multiply_add(c1, vd_broadcast(1 + WIDE_ETA), (vd)m1);
@@ -230,6 +230,11 @@ static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, int 
 {
     int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
     int rare = high;
+    uint32_t some = 0; /* rows of zeros beside accumulators of zero need no closer look: every sum is zero */
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) some |= cm_bits32(t->c[i]);
+    for (size_t r = 0; r < TILE_ROWS; r++)
+        for (size_t k = 0; k < u->fused; k++) some |= t->a_exponent[r * LINE + k];
+    if (!some && !high) return 0;
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
         const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
         int32_t x = INT16_MIN;
@@ -283,7 +288,7 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
             if (u->halves) e = vi_max(e, vi_set(u->least + 2 * WIDE_BIAS)) & ~(vi)(c == (vf){0});
             vi x = vi_max((vi)(g ? largest[r] >> 16 : largest[r] & 0xffffu), e);
             low = vi_min(low, x), high = vi_max(high, x);
-            scale[r][g] = (vf)((2 * WIDE_BIAS + F + 127 - x) << 23);
+            scale[r][g] = (vf)((vu)(2 * WIDE_BIAS + F + 127 - x) << 23);
             sum[r][g] = vi_truncate(c * scale[r][g]);
         }
     const uint32_t below = vi_sign_bits(low <= INTEGER_LOW + 2 * WIDE_BIAS), above = vi_sign_bits(high > INTEGER_HIGH + 2 * WIDE_BIAS);

@@ -13,6 +13,7 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .chain_f64 = CM_NAME(cm_chain_f64),
     .fma_f32 = CM_NAME(cm_fma_f32),
     .policy = CM_NAME(cm_policy),
+    .integer_workspace = CM_NAME(cm_integer_workspace),
     .integer = CM_NAME(cm_integer),
     .lane_rows = CM_NAME(cm_lane_rows),
     .lane_panels = CM_NAME(cm_lane_panels),

@@ -167,16 +167,25 @@ static uint64_t integer(const cm_kernels *k)
     for (size_t s = 0; s < SHAPE_COUNT; s++)
         for (int32_t clamp = 0; clamp <= 32; clamp += 16) {
             const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
-            int32_t *a = NEW(int32_t, m * depth), *b = NEW(int32_t, depth * n), *c = NEW(int32_t, m * n), *d = NEW(int32_t, m * n);
+            int8_t *a = NEW(int8_t, m * depth);
+            uint8_t *b = NEW(uint8_t, depth * n), *again = NEW(uint8_t, depth * n);
+            int32_t *c = NEW(int32_t, m * n), *d = NEW(int32_t, m * n), *e = NEW(int32_t, m * n);
+            void *workspace = items(k->matmul->integer_workspace(), 1);
             uint64_t state = s + 90;
             for (size_t i = 0; i < m * depth; i++) a[i] = (int8_t)next_random(&state);
             for (size_t i = 0; i < depth * n; i++) b[i] = (uint8_t)next_random(&state);
             for (size_t i = 0; i < m * n; i++) c[i] = i % 3 ? INT32_MAX - (int32_t)(i * 100) : INT32_MIN + (int32_t)i;
-            int32_t *panels = panels_of(b, depth, n, sizeof *b);
-            cm_integer_args args = {m, n, depth, a, panels, c, d, clamp};
-            k->matmul->integer(&args, 0, m);
+            cm_integer_args args = {m, n, depth, a, b, (ptrdiff_t)depth, 1, 1, (ptrdiff_t)n, 1, 0, c, d, clamp};
+            k->matmul->integer(&args, 0, m, workspace);
             hash(&h, d, m * n * sizeof *d);
-            void *all[] = {a, b, c, d, panels};
+
+            for (size_t i = 0; i < depth; i++) /* B by columns, and the rows in two parts: no bit may change */
+                for (size_t j = 0; j < n; j++) again[j * depth + i] = b[i * n + j];
+            args.b = again, args.b_line = (ptrdiff_t)depth, args.b_along = 1, args.d = e;
+            k->matmul->integer(&args, 0, m / 2, workspace);
+            k->matmul->integer(&args, m / 2, m, workspace);
+            EXPECT(memcmp(d, e, m * n * sizeof *d) == 0, "integer: strides or a split over rows changed bits");
+            void *all[] = {a, b, again, c, d, e, workspace};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
         }
     return h;

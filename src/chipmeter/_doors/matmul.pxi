@@ -59,8 +59,10 @@ cdef extern from "chipmeter/matmul.h" nogil:
 
     ctypedef struct cm_integer_args:
         size_t rows, columns, depth
-        const int32_t *a
-        const int32_t *b
+        const void *a
+        const void *b
+        ptrdiff_t a_line, a_along, b_line, b_along
+        int32_t a_signed, b_signed
         const int32_t *c
         int32_t *d
         int32_t clamp
@@ -98,13 +100,14 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
         void (*policy)(const cm_policy_args *, size_t, size_t) noexcept nogil
-        void (*integer)(const cm_integer_args *, size_t, size_t) noexcept nogil
         void (*lane_rows)(const float *, size_t, size_t, size_t, int32_t, int32_t, float *, int32_t *, int16_t *) noexcept nogil
         void (*lane_panels)(const float *, size_t, size_t, size_t, int32_t, int32_t, float *, int16_t *, int16_t *) noexcept nogil
         void (*exact)(const cm_lanes_args *, size_t, size_t) noexcept nogil
         void (*flushed)(const cm_lanes_args *, size_t, size_t) noexcept nogil
         void (*floored)(const cm_lanes_args *, size_t, size_t) noexcept nogil
         void (*binary)(const cm_binary_args *, size_t, size_t) noexcept nogil
+        size_t (*integer_workspace)() noexcept nogil
+        void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
 
 
 cdef const cm_matmul_kernels *active_matmul = NULL  # of the active tier: see use_tier
@@ -264,7 +267,8 @@ def panels_of(x not None, out not None) -> None:
     else:
         source = &x64[0, 0]
     with nogil:
-        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded, &target[0])
+        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded,
+                             &target[0])
 
 
 cdef class FusedCodes:
@@ -290,9 +294,10 @@ cdef class FusedCodes:
              and 10 <= fraction_bits <= 25 and -400 <= floor_exponent <= -15, "fused_codes: parameters")
         take_codes(&self.args.a, a_spec, a8, a16, a32, False)
         take_codes(&self.args.b, b_spec, b8, b16, b32, True)
-        need(0 <= way <= 2 and (way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
-                            and narrow_enough(&self.args.b)))
-             and (way != 2 or (fused_products <= 8 and scale_block == 0)), "fused_codes: not this way")
+        need(0 <= way <= 2, "fused_codes: unknown way")
+        need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
+                          and narrow_enough(&self.args.b)), "fused_codes: not narrow")
+        need(way != 2 or (fused_products <= 8 and scale_block == 0), "fused_codes: not for int32 sums")
         self.args.scale_block = scale_block
         if scale_block:
             self.args.scale_count = (depth + scale_block - 1) // scale_block
@@ -376,18 +381,24 @@ def policy(const float[:, ::1] a not None, const float[:, :, ::1] b not None, co
         active_matmul.policy(&args, row_begin, row_end)
 
 
-def integer(const int32_t[:, ::1] a not None, const int32_t[:, :, ::1] b not None, const int32_t[:, ::1] c,
-            int32_t[:, ::1] d not None, int clamp, size_t row_begin, size_t row_end):
+def integer_workspace() -> int:
+    return active_matmul.integer_workspace()
+
+
+def integer(const uint8_t[:, :] a not None, bint a_signed, const uint8_t[:, :] b not None, bint b_signed, const int32_t[:, ::1] c,
+            int32_t[:, ::1] d not None, int clamp, size_t row_begin, size_t row_end, uint8_t[::1] workspace not None):
     cdef cm_integer_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "integer: an empty or outside range")
-    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
-         and b.shape[2] == PANEL and clamp >= 0
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[1] == columns and <size_t>b.shape[0] == depth and 0 <= clamp <= 1024
          and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "integer: shapes")
+    need(<size_t>workspace.shape[0] >= active_matmul.integer_workspace(), "integer: workspace")
     args.rows, args.columns, args.depth, args.clamp = rows, columns, depth, clamp
-    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a_line, args.a_along, args.b_along, args.b_line = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
+    args.a_signed, args.b_signed = a_signed, b_signed
     with nogil:
-        active_matmul.integer(&args, row_begin, row_end)
+        active_matmul.integer(&args, row_begin, row_end, &workspace[0])
 
 
 # The models of AMD's matrix cores, and binary instructions.

@@ -31,7 +31,7 @@ def execute(
         case Chain():
             chain(a, b, c, d, unit, unit.model, scales, threads)
         case IntegerDot():
-            d[...] = integer(a, b, c, unit, unit.model, threads)
+            integer(a, b, c, d, unit, unit.model, threads)
         case ExactDot() | FlushedDot() | FlooredDot():
             addend = None if c is None else np.ascontiguousarray(c, np.float32)
             d[...] = lanes(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, threads)

@@ -27,6 +27,8 @@ def chain(
     """Run one chain, or tiles of it, per output of d."""
     k = a.shape[1]
     depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
+    left: AnyArray
+    panels: AnyArray
     if unit.scale is not None:
         left = dequantize(values(a, unit.a), scales[0], unit)
         right = dequantize(np.ascontiguousarray(values(b, unit.b).T), scales[1], unit).T
