@@ -39,8 +39,7 @@ def pack_nibbles(codes: Bytes, *, high_first: bool = False) -> Bytes:
     """
     _divides(codes, 2, "a nibble packing")
     first, second = codes[..., 0::2], codes[..., 1::2]
-    packed: Bytes = (first << 4 | second) if high_first else (first | second << 4)
-    return packed
+    return np.asarray(first << 4 | second if high_first else first | second << 4, np.uint8)
 
 
 def unpack_nibbles(packed: Bytes, *, high_first: bool = False) -> Bytes:
@@ -64,7 +63,7 @@ def pack_halves(codes: Bytes, block: int = 32) -> Bytes:
         raise ValueError(f"block must be a positive even number, got {block}")
     _divides(codes, block, "this packing")
     halves = codes.reshape(*codes.shape[:-1], -1, 2, block // 2)
-    packed: Bytes = halves[..., 0, :] | halves[..., 1, :] << 4
+    packed = np.asarray(halves[..., 0, :] | halves[..., 1, :] << 4, np.uint8)
     return packed.reshape(*codes.shape[:-1], -1)
 
 

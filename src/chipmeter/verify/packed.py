@@ -82,7 +82,7 @@ def _halves(rows: AnyArray) -> AnyArray:
 def _away(x: Floats) -> Floats:
     a = np.abs(x)
     floor = np.floor(a)
-    return np.sign(x) * (floor + np.floor(2 * (a - floor)))
+    return np.asarray(np.sign(x) * (floor + np.floor(2 * (a - floor))), F32)
 
 
 def _reciprocal(d: Floats) -> Floats:

@@ -13,6 +13,7 @@ from chipmeter.verify.compare import Emulated, UnsupportedError
 from chipmeter.verify.elementwise import words
 
 F32 = np.float32
+LARGEST = float(np.finfo(F32).max)
 Floats = NDArray[np.float32]
 
 
@@ -91,7 +92,7 @@ def te_scale(amax: Floats, top: float, pow2: bool, eps: float, largest: float) -
         s = F32(top) / a
         s = np.where(np.isinf(s), F32(largest), s).astype(F32)
         s = np.where(np.isfinite(a) & (a != 0), s, F32(1)).astype(F32)
-    return (s.view(np.uint32) & 0xFF800000).astype(np.uint32).view(F32) if pow2 else s
+    return np.asarray((s.view(np.uint32) & 0xFF800000).astype(np.uint32).view(F32) if pow2 else s, F32)
 
 
 def _eps(case: Case, name: str) -> float:
@@ -103,9 +104,7 @@ def _eps(case: Case, name: str) -> float:
 
 def te_scale_from_amax(case: Case) -> Emulated:
     """Emulate Transformer Engine's scale from amax."""
-    s = te_scale(
-        case.source(), _eps(case, "fp8_max"), case.flag("force_pow_2_scales"), _eps(case, "epsilon"), np.finfo(F32).max
-    )
+    s = te_scale(case.source(), _eps(case, "fp8_max"), case.flag("force_pow_2_scales"), _eps(case, "epsilon"), LARGEST)
     return Emulated(words(s), "maximum / amax, IEEE division")
 
 
@@ -114,7 +113,7 @@ def te_blockwise(case: Case) -> Emulated:
     x, (down, across) = case.source(), _pair(case, "tile")
     fmt = case.float_format(case.text("dtype"))
     tiles = _tiles(x, down, across)
-    s = te_scale(_amax(tiles), fmt.max, case.flag("pow_2_scales"), _eps(case, "eps"), np.finfo(F32).max)
+    s = te_scale(_amax(tiles), fmt.max, case.flag("pow_2_scales"), _eps(case, "eps"), LARGEST)
     note = f"{down}x{across} blocks, maximum / amax"
     if case.part == "scale_inv":
         return Emulated(words(F32(1) / s)[:, 0, :, 0], note)
@@ -123,7 +122,7 @@ def te_blockwise(case: Case) -> Emulated:
 
 def _strict_fp4(y: Floats) -> NDArray[np.uint8]:
     """E2M1 magnitude codes with ties toward zero."""
-    bounds = F32([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5])
+    bounds = np.array([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5], F32)
     return np.searchsorted(bounds, np.abs(y), side="left").astype(np.uint8)
 
 
@@ -133,7 +132,7 @@ def deepgemm(case: Case) -> Emulated:
     down, across = {"per_block_cast_to_fp8": (k, k), "per_channel_cast_to_fp8": (k, 1)}.get(op, (1, k))
     top = F32(6 if op.endswith("fp4") else 448)
     tiles = _tiles(x, down, across)
-    s = np.maximum(_amax(tiles), F32(1e-4)) / top
+    s = np.asarray(np.maximum(_amax(tiles), F32(1e-4)) / top, F32)
     if case.flag("use_ue8m0"):
         s = _ceil_power(s)
     note = f"{down}x{across} blocks, amax / {top:g}"
@@ -180,7 +179,7 @@ def modelopt(case: Case) -> Emulated:
         return Emulated(byte, note)
     y = x / decode(byte, "float8_e8m0fnu") if kind == "mxfp4" else x * decode(254 - byte, "float8_e8m0fnu")
     if kind == "mxfp4":
-        codes = _strict_fp4(y) | (y <= 0).astype(np.uint8) << 3
+        codes = np.asarray(_strict_fp4(np.asarray(y, F32)) | (y <= 0).astype(np.uint8) << 3, np.uint8)
         return Emulated(layouts.pack_nibbles(codes), f"{note}, ties toward zero")
     return Emulated(_encode(y, "float8_e4m3fn"), note)
 
@@ -198,7 +197,7 @@ def te_nvfp4(case: Case) -> Emulated:
         elif case.entry.params.get("nvfp4_use_4over6"):
             codes, stored = _four_over_six(case, tiles, total)
         else:
-            multiplier = F32(1) if total == 0 else min(F32(2688) / total, np.finfo(F32).max)
+            multiplier = F32(1) if total == 0 else min(F32(2688) / total, F32(LARGEST))
             raw = _amax(tiles) * (F32(multiplier) * (F32(1) / F32(6)))
             codes, stored, _ = _under_tensor_scale(tiles, raw, F32(multiplier))
     note = f"{down}x{across} blocks"
@@ -216,9 +215,9 @@ def _under_tensor_scale(
     tiles: Floats, raw: Floats, multiplier: np.float32
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Floats]:
     """Codes, e4m3 scale codes and scales for block scales that are still to be rounded."""
-    code = _encode(np.minimum(raw, np.finfo(F32).max), "float8_e4m3fn")
+    code = _encode(np.minimum(raw, F32(LARGEST)), "float8_e4m3fn")
     scale = decode(code, "float8_e4m3fn")
-    factor = np.minimum(F32(1) / (scale * (F32(1) / multiplier)), np.finfo(F32).max)
+    factor = np.minimum(F32(1) / (scale * (F32(1) / multiplier)), F32(LARGEST))
     return _fp4(tiles * factor), code, scale
 
 
@@ -226,7 +225,7 @@ def _four_over_six(case: Case, tiles: Floats, total: np.float32) -> tuple[NDArra
     """Scale each block to 6 or to 4, whichever errs less; a tie takes 6."""
     top = F32(case.number("nvfp4_e4m3_max", 1, 448) if "nvfp4_e4m3_max" in case.entry.params else 448)
     squares = case.entry.params.get("nvfp4_4over6_err_mode", "MAE") == "MSE"
-    multiplier = F32(1) if total == 0 else F32(min(top * F32(6) / total, np.finfo(F32).max))
+    multiplier = F32(1) if total == 0 else F32(min(top * F32(6) / total, F32(LARGEST)))
     base = _amax(tiles) / F32(6) * multiplier
     found = []
     for raw in (base, base * F32(1.5)):
