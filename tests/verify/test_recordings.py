@@ -35,7 +35,7 @@ def test_every_row_counts_each_output_once() -> None:
 
 def test_unsupported_rows_compare_nothing_and_say_what_is_missing() -> None:
     rows = [row for row in verify(DATA / "quantisation").rows if row.compared == 0]
-    assert len(rows) >= 5
+    assert len(rows) >= 3
     for row in rows:
         assert row.unsupported > 0
         assert row.mismatches == 0
