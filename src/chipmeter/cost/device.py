@@ -8,6 +8,7 @@ import re
 import msgspec
 
 from chipmeter.chips import Chip, chip
+from chipmeter.cost.calibration import efficiency
 from chipmeter.cost.energy import IDLE_SHARE
 
 CORES = 128
@@ -43,6 +44,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         Bytes/s per direction of one chip inside and between scale-up domains.
     domain : int
         Chips of one scale-up domain.
+    array : float
+        Rows and columns of a systolic array, which sizes are padded to; 0 for chips that deal tiles to cores.
     """
 
     id: str
@@ -56,6 +59,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     link: float
     network: float
     domain: int
+    array: float = 0.0
 
     def rate(self, format: str) -> float:
         """FLOP/s in a format, or in the next wider one that the chip computes in.
@@ -105,4 +109,5 @@ def _reduce(record: Chip) -> Device:
         link=up.bandwidth.value if up is not None and up.bandwidth is not None else 64e9,
         network=out.bandwidth.value if out is not None and out.bandwidth is not None else 25e9,
         domain=(up.domain if up is not None else None) or 1,
+        array=float((efficiency(record).array or (0, 0))[0]),
     )

@@ -94,7 +94,7 @@ def _products(chip: Device, format: str, shapes: list[tuple[float, float, float,
 def product_bodies(chip: Device, format: str, m: Array, n: Array, k: Array) -> Array:
     """Time matrix products inside a captured graph: the body alone, quantised operands and no launch."""
     width = WIDTH.get(format, 2.0)
-    if chip.vendor in ("Google", "AWS"):
+    if chip.array:
         flops = 2.0 * np.maximum(m, 64.0) * n * k
         return np.maximum(flops / chip.rate(format), (width * n * k + 2.0 * m * (n + k)) / chip.bandwidth)
     variants = {"nvfp4": ("nvfp4", "fp8", "bf16"), "fp8": ("fp8", "bf16"), "mxfp4": ("nvfp4", "fp8", "bf16")}

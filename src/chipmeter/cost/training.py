@@ -67,17 +67,13 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return max(1.0, self.batch / (self.data * self.micro))
 
 
-def _systolic(chip: Device) -> float:
-    return 256.0 if chip.id in ("tpu_v6e", "tpu_v7") else 128.0 if chip.vendor in ("Google", "AWS") else 0.0
-
-
 def product_seconds(chip: Device, format: str, m: Array, n: Array, k: Array) -> Array:
     """Time matrix products: by tiles and waves on chips with cores, by padded folds on systolic arrays.
 
     On a systolic array rows below the array's depth take as long as a full load, and n and k count up to the next
     multiple of its size.
     """
-    edge = _systolic(chip)
+    edge = chip.array
     if edge:
         padded = 2.0 * np.maximum(m, 64.0) * np.ceil(n / edge) * edge * np.ceil(k / edge) * edge
         return np.maximum(padded / chip.rate(format), (m * k + k * n + m * n) * 2.0 / chip.bandwidth)
@@ -88,7 +84,7 @@ def product_seconds(chip: Device, format: str, m: Array, n: Array, k: Array) -> 
 
 def attention_forward(chip: Device, batch: float, heads: float, kv_heads: float, dim: float, seq: float) -> float:
     """Time causal attention of whole sequences, forward."""
-    if _systolic(chip):
+    if chip.array:
         return 2.0 * batch * heads * seq * seq * dim / chip.rate("bf16")
     found, _ = constants(chip.id, "attention", "prefill_bf16_bf16")
     one = (np.array([x]) for x in (batch, heads, kv_heads, dim, seq, seq))
