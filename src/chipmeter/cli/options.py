@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -25,6 +26,36 @@ def names(ctx: click.Context, param: click.Parameter, value: str | None) -> list
     if not found:
         raise click.BadParameter("expected names separated by commas")
     return found
+
+
+def workload_options(command: Command) -> Command:
+    """Add what is measured and priced: chips, formats, phase, sizes, layers, threads."""
+    for option in reversed(
+        (
+            click.option("--chips", callback=names, help="Chips, separated by commas, or 'all'."),
+            click.option("--formats", callback=names, help="Number formats, separated by commas: bf16,fp8,mxfp8,..."),
+            click.option("--phase", help="prefill, decode or train; an encoder: encode or train."),
+            click.option("--batch", type=int, default=32, show_default=True, help="Sequences per step."),
+            click.option("--seq", type=int, help="New tokens per sequence."),
+            click.option("--context", type=int, help="Tokens per sequence already in the cache."),
+            click.option("--layers", type=int, help="How many layers to measure the error on."),
+            click.option("--threads", type=int, help="Threads of the emulation; default all cores."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@contextmanager
+def progress_bar(first: str) -> Iterator[Callable[[str, float], None]]:
+    """Show a bar on a terminal's stderr; gives a function that takes what is being done and the share finished."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description:45}"), BarColumn(), TimeElapsedColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(first, total=1.0)
+        yield lambda what, share: bar.update(task, description=what, completed=share)
 
 
 def json_option(command: Command) -> Command:

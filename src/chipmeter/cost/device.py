@@ -9,7 +9,10 @@ import msgspec
 
 from chipmeter.chips import Chip, chip
 from chipmeter.cost.calibration import efficiency
-from chipmeter.cost.energy import IDLE_SHARE
+
+IDLE_SHARE = 0.2
+"""Share of the rated power that a board draws with nothing to do, where no idle figure is known. Measured boards:
+H200 131 of 700 W, B200 252 of 1000 W (assumed for the others)."""
 
 CORES = 128
 """Cores taken for a chip whose catalogue entry does not count them (assumed)."""

@@ -5,13 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from chipmeter.chips import Chip
+from chipmeter.cost.device import IDLE_SHARE
 from chipmeter.cost.roofline import attention_format
 from chipmeter.evidence import Figure, Grade, weakest
 from chipmeter.workloads import Attention, Formats, Gemm, Op
-
-IDLE_SHARE = 0.2
-"""Share of the rated power that a board draws with nothing to do, where no idle figure is known. Measured boards:
-H200 131 of 700 W, B200 252 of 1000 W (assumed for the others)."""
 
 
 class PowerModel(msgspec.Struct, frozen=True, kw_only=True):
