@@ -10,7 +10,9 @@ import datetime
 import os
 import platform
 import re
+import shutil
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -21,7 +23,8 @@ import chipmeter
 from chipmeter.cli.info import cpu_name
 from chipmeter.cli.options import NARROWEST
 from chipmeter.comparison import compare
-from chipmeter.report import comparison
+from chipmeter.frontier import frontier
+from chipmeter.report import comparison, page, pages
 
 README = Path(__file__).parent.parent / "README.md"
 
@@ -52,10 +55,31 @@ def demo() -> str:
     )
 
 
+def picture() -> str:
+    """Draw the demo model's frontier as the report does, and photograph the figure (needs playwright and Chromium)."""
+    from playwright.sync_api import sync_playwright
+
+    result = frontier("minilm", threads=os.cpu_count())
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as browsers:
+        html = Path(folder) / "frontier.html"
+        page.write(pages.frontier_page(result), html)
+        browser = browsers.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        tab = browser.new_page(viewport={"width": 1000, "height": 700})
+        tab.goto(html.as_uri())
+        tab.wait_for_selector("#figure-3 .main-svg")
+        tab.locator("#figure-3").screenshot(path=str(README.parent / "docs" / "frontier.png"))
+        browser.close()
+    return (
+        "![Error of all-MiniLM-L6-v2 under each chip's arithmetic against seconds per sequence](docs/frontier.png)\n\n"
+        f"`chipmeter frontier minilm`, {datetime.date.today().isoformat()}: error of the real network under each chip's bits "
+        f"against seconds per sequence; {len(result.points)} points, the dotted line joins those that no other beats.\n"
+    )
+
+
 def main() -> int:
     """Rewrite README.md."""
-    text = README.read_text()
-    README.write_text(replace_between(text, "demo", demo()))
+    text = replace_between(README.read_text(), "demo", demo())
+    README.write_text(replace_between(text, "frontier", picture()))
     return 0
 
 
