@@ -39,7 +39,15 @@ CARDS = 12.5e9
 """Bytes/s of the network for each GPU of rows that do not state it: 4 cards of 200 Gbit/s a node are assumed. With 8 the
 rows would reach 46 % of it, where published 4-node runs on known networks reach 95 %; with 4 of 100, more than all."""
 
-CAP = 0.98
+CAPS = {"LL": 0.5, "LL128": 120 / 128, "Simple": 0.98}
+"""Most that can be reached: LL sends a flag beside each word, LL128 8 bytes of flag in 128."""
+
+
+def caps(names: list[str]) -> np.ndarray:
+    """Upper bounds of the logs of the constants."""
+    return np.concatenate([[9.0, 7.0, np.log(CAPS[n.split()[1]]), 1.6, 2.0] for n in names])
+
+
 ERROR, PULL = 0.08, 0.8
 ALONE = 0.2
 """Log error added to the interval where one number of ranks was measured: none can be left out."""
@@ -123,7 +131,7 @@ class Model:
         self.prior = np.array([msgspec.structs.astuple(PRIORS[n.split()[1]]) for n in self.names])
         for at, name in enumerate(self.names):
             if name.startswith("nvls"):
-                self.prior[at] = (20, 2, 0.65, 0.5, 0.01)
+                self.prior[at] = (20, 2, 0.65, 0.7, 0.01)
 
     def times(self, logs: np.ndarray) -> np.ndarray:
         """Time each row under each algorithm and protocol; NaN where it is not considered."""
@@ -140,7 +148,7 @@ class Model:
         """Find the logs of the constants."""
         x0 = np.log(self.prior).ravel()
         width = np.tile([PULL, PULL, 0.5, PULL, PULL], len(self.names))
-        high = np.tile([9.0, 7.0, np.log(CAP), 1.2, 2.0], len(self.names))
+        high = caps(self.names)
 
         def residuals(x: np.ndarray) -> np.ndarray:
             with np.errstate(invalid="ignore"):
@@ -177,6 +185,7 @@ def fit_group(group: list[Row]) -> Fit:
     return Fit(
         len(group),
         *(round(float(v), 4) for v in (np.median(size), np.quantile(size, 0.9), low, high)),
+        max(r.ranks for r in group),
         model.protocols(x),
     )
 
@@ -205,7 +214,7 @@ class Layered:
         table = np.exp(logs.reshape(-1, 5))
         found = {n: Protocol(*map(float, line)) for n, line in zip(self.prior, table, strict=True)}
         out = {k: dict(v) for k, v in self.fits.items()}
-        out.setdefault(self.name, {})[self.operation] = Fit(len(self.group), 0.0, 0.0, 0.0, 0.0, found)
+        out.setdefault(self.name, {})[self.operation] = Fit(len(self.group), 0.0, 0.0, 0.0, 0.0, 0, found)
         return out
 
     def predict(self, logs: np.ndarray) -> np.ndarray:
@@ -220,7 +229,7 @@ class Layered:
     def fit(self, pull: float = PULL) -> Fit:
         """Find the constants."""
         x0 = np.log([np.maximum(msgspec.structs.astuple(p), 1e-3) for p in self.prior.values()]).ravel()
-        high = np.tile([9.0, 7.0, np.log(CAP), 1.6, 2.0], len(self.prior))
+        high = caps(list(self.prior))
 
         def residuals(x: np.ndarray) -> np.ndarray:
             error = (self.predict(x) - self.log) / ERROR
@@ -233,7 +242,7 @@ class Layered:
         low, high90 = np.quantile(-error, [0.05, 0.95]) + np.array([-ALONE, ALONE])
         figures = (float(np.median(size)), float(np.quantile(size, 0.9)), float(low), float(high90))
         kept = self.book(x)[self.name][self.operation].protocols
-        return Fit(len(self.group), *(round(v, 4) for v in figures), kept)
+        return Fit(len(self.group), *(round(v, 4) for v in figures), max(r.ranks for r in self.group), kept)
 
 
 NETWORK = {f"{a} {p}": Protocol(s, h, r, 0.5, 0.001) for a in ("ring", "tree")
@@ -253,7 +262,7 @@ LAYERS = (
     ("NeuronLink", "all_gather", {"direct Simple": Protocol(5.0, 1.5, 0.6, 0.2, 0.001)}),
     ("NeuronLink EFA", "all_reduce", EFA),
 )
-TPU = Fit(0, 0.0, 0.0, -0.4, 0.4, {"torus Simple": Protocol(12.0, 1.0, 0.9, 0.3, 0.0)})
+TPU = Fit(0, 0.0, 0.0, -0.4, 0.4, 0, {"torus Simple": Protocol(12.0, 1.0, 0.9, 0.3, 0.0)})
 """Not fitted: a floor of 12 us and 89 % of the links as in published all_gathers of Ironwood, 1 us a hop."""
 
 
@@ -293,6 +302,7 @@ def write(found: dict[str, dict[str, Fit]]) -> None:
             one = found[name][operation]
             lines += ["", f'[fabrics."{name}".{operation}]', f"rows = {one.rows}"]
             lines += [f"{f} = {getattr(one, f):.4f}" for f in ("median_error", "p90_error", "low", "high")]
+            lines.append(f"ranks = {one.ranks}")
             lines.append(f'[fabrics."{name}".{operation}.protocols]')
             for protocol, p in one.protocols.items():
                 inner = ", ".join(f"{f} = {float(getattr(p, f)):.4g}" for f in ("start", "hop", "reach", "ramp", "own"))

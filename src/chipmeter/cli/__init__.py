@@ -13,7 +13,7 @@ import click
 
 from chipmeter._version import __version__
 
-_COMMANDS = ("chips", "compare", "estimate", "formats", "info", "units", "verify")
+_COMMANDS = ("chips", "collective", "compare", "estimate", "formats", "info", "units", "verify")
 
 
 class _Lazy(click.Group):

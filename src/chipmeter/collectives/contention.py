@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 import numpy.typing as npt
@@ -32,7 +33,6 @@ class Load:
     crossing: tuple[float, ...]
 
 
-@functools.lru_cache(maxsize=4096)
 def load(step: Round, topology: Topology, ranks: int) -> Load:
     """Count the messages of a symbolic step on the links of a topology.
 
@@ -49,7 +49,7 @@ def load(step: Round, topology: Topology, ranks: int) -> Load:
     Notes
     -----
     A port of level l belongs to the unit that the level below has joined (a node's network cards together), since all
-    channels and rails of a unit share the work. The cost is one pass over the ranks, whatever the pattern.
+    channels and rails of a unit share the work. The cost is one pass over the messages, whatever the pattern.
 
     Examples
     --------
@@ -60,10 +60,20 @@ def load(step: Round, topology: Topology, ranks: int) -> Load:
     >>> round(inner * 450e9, 9), round(outer * 8 * 50e9, 9)
     (1.0, 1.0)
     """
+    # What a message weighs and how often it is sent does not change the count; nor does its direction, links being alike
+    # both ways. Only a ring that goes round may use all links of a torus or mesh at once.
+    rings = step.pattern == "shift" and step.distance == 1 and (step.repeat > 1 or step.size == 2)
+    pattern = "up" if step.pattern == "down" else step.pattern
+    shape = Round(pattern, step.distance, Fraction(0), 1, False, step.size, step.stride, step.limit, step.pairs)
+    return _load(shape, topology, ranks, rings)
+
+
+@functools.lru_cache(maxsize=4096)
+def _load(step: Round, topology: Topology, ranks: int, rings: bool) -> Load:
     if step.pattern == "direct":
         return _direct(step, topology, ranks)
     source, target = _messages(step, ranks)
-    return _count(source, target, topology, ranks, ring=step.pattern == "shift" and step.distance == 1)
+    return _count(source, target, topology, ranks, ring=rings)
 
 
 def load_of(messages: tuple[Transfer, ...], topology: Topology, ranks: int, weights: dict[int, float]) -> Load:
@@ -76,27 +86,24 @@ def load_of(messages: tuple[Transfer, ...], topology: Topology, ranks: int, weig
 
 
 def _messages(step: Round, ranks: int) -> tuple[Ranks, Ranks]:
-    rank = np.arange(ranks, dtype=np.int64)
-    place = rank // step.stride % step.size
-    places, d = step.limit or step.size, step.distance
+    """Sender and receiver of every message of a step."""
+    places, d = min(step.limit or step.size, step.size), step.distance
     if step.pattern == "pairs":
         pairs = np.array(step.pairs, dtype=np.int64).reshape(-1, 2)
-        first = np.flatnonzero(place == 0)
-        return (
-            (first[:, None] + pairs[:, 0] * step.stride).reshape(-1),
-            (first[:, None] + pairs[:, 1] * step.stride).reshape(-1),
-        )
-    if step.pattern == "shift":
-        to, sends = (place + d) % places, np.full(ranks, places > 1)
-    elif step.pattern == "xor":
-        to, sends = place ^ d, np.full(ranks, fill_value=True)
+        place, to = pairs[:, 0], pairs[:, 1]
     elif step.pattern == "up":
-        to, sends = place - d, place % (2 * d) == d
+        place = np.arange(d, places, 2 * d, dtype=np.int64)
+        to = place - d
     else:
-        to, sends = place + d, place % (2 * d) == 0
-    target = rank + (to - place) * step.stride
-    sends = sends & (place < places) & (to < places) & (target < ranks) & (target != rank)
-    return rank[sends], target[sends]
+        place = np.arange(places, dtype=np.int64)
+        to = (place + d) % places if step.pattern == "shift" else place ^ d
+        kept = (to < places) & (to != place)
+        place, to = place[kept], to[kept]
+    block = step.size * step.stride
+    first = (np.arange(0, ranks, block)[:, None] + np.arange(min(step.stride, ranks))).reshape(-1, 1)
+    source, target = (first + place * step.stride).reshape(-1), (first + to * step.stride).reshape(-1)
+    there = (source < ranks) & (target < ranks)
+    return source[there], target[there]
 
 
 def _count(

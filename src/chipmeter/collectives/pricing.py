@@ -117,7 +117,7 @@ def quote(counted: Plan, on: Topology, operation: str, choice: Choice, fits: tun
     rate: list[float] = []
     hop, rows, first = 0.0, 0, True
     used = [i for i in range(len(on.levels)) if counted.hops[i] or any(stage[i] for stage in counted.stages)]
-    inner = next((i for i in used if on.levels[i].name[:3] != "DMA"), used[0])
+    inner = next((i for i in used if not on.levels[i].name.startswith("DMA")), used[0])
     for index, level in enumerate(on.levels):
         if index not in used:
             rate.append(1.0)
@@ -125,7 +125,8 @@ def quote(counted: Plan, on: Topology, operation: str, choice: Choice, fits: tun
         name, moved = tuning.fabric(level.name, on.library)
         fit, alike = tuning.fit_of(name, operation, fits)
         constants, stand_in = tuning.protocol_of(fit, choice.algorithm, choice.protocol)
-        rate.append(constants.reach)
+        # Copies inside a chip overlap in rings over several; two ranks alone reach what was measured of them.
+        rate.append(constants.reach if index == inner or not level.name.startswith("DMA") else 1.0)
         hop += counted.hops[index] * constants.hop * US
         if index != inner and name != "network" and not name.endswith("EFA"):
             continue

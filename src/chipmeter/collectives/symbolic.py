@@ -188,7 +188,8 @@ def _kangaring(n: int, op: str, shape: Shape) -> Rounds:
 
 
 def _send(n: int, op: str, shape: Shape) -> Rounds:
-    return (Round("shift", max(1, n // 2), ONE, 1, False, n),)
+    """Every rank to the next one, all at once."""
+    return (Round("shift", 1, ONE, 1, False, n),)
 
 
 def _dissemination(n: int, op: str, shape: Shape) -> Rounds:

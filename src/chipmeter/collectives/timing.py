@@ -135,19 +135,16 @@ def seconds(operation: str, sizes: npt.ArrayLike, on: Topology, ranks: int, algo
 
 def _best(found: Sequence[Quote], size: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Least time over what is considered at each size; ties keep the first."""
-    table = []
+    table = [np.where((q.choice.least <= size) & (size < q.choice.most), q.seconds(size), np.inf) for q in found]
+    which = np.argmin(np.stack(table), axis=0)
+    times = np.take_along_axis(np.stack(table), which[None], axis=0)[0]
     floor = 0.0
-    for one in found:
-        took = one.seconds(size)
-        if math.isfinite(one.choice.most) or one.choice.least:
-            # Chosen by size alone: a longer vector is never quicker than the longest under the algorithm before.
-            took = np.maximum(took, floor)
-            floor = max(floor, float(one.seconds(np.float64(min(one.choice.most, 2.0**60)))))  # type: ignore[arg-type]
-            took = np.where((one.choice.least <= size) & (size < one.choice.most), took, np.inf)
-        table.append(took)
-    times = np.stack(table)
-    which = np.argmin(times, axis=0)
-    return np.take_along_axis(times, which[None], axis=0)[0], which
+    for bound in sorted({q.choice.most for q in found if math.isfinite(q.choice.most)}):
+        # Chosen by size alone: a longer vector is never quicker than the longest under the algorithm before.
+        below = [q for q in found if q.choice.least < bound <= q.choice.most]
+        floor = max(floor, min(float(q.seconds(np.array(bound))) for q in below))
+        times = np.where(size >= bound, np.maximum(times, floor), times)
+    return times, which
 
 
 def choose(operation: str, bytes: int, *, system: str | Topology, ranks: int | None = None) -> tuple[str, str]:

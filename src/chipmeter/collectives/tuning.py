@@ -18,11 +18,21 @@ PROTOCOLS = ("LL", "LL128", "Simple")
 MULTICAST = {"NVLink4": 5, "NVLink5": 6, "NVLink6": 6}
 """GPUs from which NCCL takes NVLS for all_reduce: seen on H200 and B200; NVLink6 assumed alike."""
 
+SWITCHED = {"NVLink4": 2 * 2**20, "NVLink5": 4 * 2**20, "NVLink6": 4 * 2**20}
+"""Bytes from which NVLS is taken, and only it: seen on H200; on B200 where the measured curve steps up; then alike."""
+
+NODE = 8
+"""Up to so many ranks those bounds hold; beyond, where a ring's latency grows, NVLS is considered at any size."""
+
 NEURON = ((2**20, "neuron/mesh"), (56 * 2**20, "neuron/rdh"), (math.inf, "neuron/kangaring"))
 """Sizes below which the Neuron runtime takes an algorithm inside a machine (AWS documentation, called empirical)."""
 
 TRANSFER = 0.4
 """Log error added to the interval where constants of another fabric stand in (assumed)."""
+
+
+GROWTH = 0.05
+"""Log error added for each doubling of the ranks beyond those measured (assumed)."""
 
 
 class Protocol(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,6 +74,8 @@ class Fit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Of |log(predicted / measured)| over those rows.
     low, high : float
         Between which 90 % of log(measured / predicted) lie, rank counts left out of the fit included.
+    ranks : int
+        The most ranks among the rows.
     protocols : dict of str to Protocol
         By "algorithm protocol".
     """
@@ -73,6 +85,7 @@ class Fit(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     p90_error: float
     low: float
     high: float
+    ranks: int
     protocols: dict[str, Protocol]
 
 
@@ -193,7 +206,10 @@ def choices(topology: Topology, operation: str, ranks: int) -> tuple[Choice, ...
         if top:
             found += [Choice("tree", protocol) for protocol in fast]
         if inner.reduces and inside >= MULTICAST.get(inner.name, 6):
-            found.append(Choice("nvls_tree" if top else "nvls", "Simple"))
+            bound = 0.0 if top else SWITCHED.get(inner.name, 0.0)
+            if bound:
+                found = [Choice(c.algorithm, c.protocol, 0.0, bound) for c in found]
+            found.append(Choice("nvls_tree" if top else "nvls", "Simple", bound if ranks <= NODE else 0.0))
     elif operation in ("reduce_scatter", "all_gather") and one_each:
         found.append(Choice("pat", "Simple"))
     return tuple(found)
