@@ -14,6 +14,7 @@ from chipmeter.collectives.schedule import Round, Transfer
 from chipmeter.collectives.topology import Level, Topology
 
 Ranks = npt.NDArray[np.int64]
+Weights = npt.NDArray[np.float64] | None
 
 
 @dataclass(frozen=True)
@@ -113,17 +114,17 @@ def _count(
     ranks: int,
     *,
     ring: bool,
-    shares: npt.NDArray[np.float64] | None = None,
+    shares: Weights = None,
 ) -> Load:
-    weight = np.ones(source.size) if shares is None else shares
     left = np.ones(source.size, dtype=bool)
     seconds, part = [], []
     for index, level in enumerate(topology.levels):
         inside = left.copy() if not level.size else left & (source // level.size == target // level.size)
         left &= ~inside
         unit = topology.unit(index)
-        a, b, w = source[inside] // unit, target[inside] // unit, weight[inside]
-        part.append(float(inside.sum()) / max(source.size, 1))
+        a, b = source[inside] // unit, target[inside] // unit
+        w = None if shares is None else shares[inside]
+        part.append(a.size / max(source.size, 1))
         seconds.append(_busiest(a, b, w, level, unit, ranks, ring=ring) if a.size else 0.0)
     if not ring:
         top = max((i for i, share in enumerate(part) if share), default=0)
@@ -131,9 +132,7 @@ def _count(
     return Load(tuple(seconds), tuple(part))
 
 
-def _busiest(
-    a: Ranks, b: Ranks, w: npt.NDArray[np.float64], level: Level, unit: int, ranks: int, *, ring: bool
-) -> float:
+def _busiest(a: Ranks, b: Ranks, w: Weights, level: Level, unit: int, ranks: int, *, ring: bool) -> float:
     """Seconds per byte of the busiest link; a and b are units."""
     port = max(float(np.bincount(a, w).max()), float(np.bincount(b, w).max()))
     rate = level.bandwidth * min(unit, ranks)
@@ -146,7 +145,7 @@ def _busiest(
     if level.kind == "mesh":
         links = np.unique(np.stack([a, b]), axis=1, return_inverse=True)[1].reshape(-1)
         return float(np.bincount(links, w).max()) * ((level.size // unit) - 1) / rate
-    return _torus(a, b, w, level) * 2 * len(level.axes) / rate
+    return _torus(a, b, np.ones(a.size) if w is None else w, level) * 2 * len(level.axes) / rate
 
 
 def _usable(level: Level, unit: int, units: int) -> float:

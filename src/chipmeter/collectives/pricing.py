@@ -146,5 +146,5 @@ def quote(counted: Plan, on: Topology, operation: str, choice: Choice, fits: tun
     grade: Grade = "assumed" if extra >= tuning.TRANSFER else "inferred"
     return Quote(
         choice, start + hop, wire, ramp, counted.steps, on.levels[totals.index(max(totals))].name,
-        low - extra, high + extra, weakest(grade, on.grade),
+        low - extra, high + extra, weakest(grade, *(on.levels[i].grade for i in used)),
     )  # fmt: skip

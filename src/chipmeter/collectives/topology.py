@@ -11,7 +11,7 @@ from typing import Literal
 from chipmeter._names import unknown_name
 from chipmeter.chips import catalogue
 from chipmeter.chips.records import Chip, Link, System
-from chipmeter.evidence import Grade, weakest
+from chipmeter.evidence import Grade
 
 Kind = Literal["switch", "mesh", "torus"]
 Library = Literal["nccl", "neuron", "tpu"]
@@ -93,11 +93,6 @@ class Topology:
         raise ValueError(
             f"no path between {ranks} ranks of {self.name}: {top.name} joins {top.size}, and no network beyond it is known"
         )
-
-    @property
-    def grade(self) -> Grade:
-        """The weakest grade of its bandwidths."""
-        return weakest(*(level.grade for level in self.levels))
 
 
 CORES = {"trn1": 2, "inf2": 2, "trn2": 4, "trn3": 4}

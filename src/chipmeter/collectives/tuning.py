@@ -192,6 +192,8 @@ def choices(topology: Topology, operation: str, ranks: int) -> tuple[Choice, ...
     if operation == "barrier":
         return (Choice("dissemination", "LL"),)
     if topology.library == "tpu":
+        if operation in ("broadcast", "reduce"):
+            return (Choice("ring", "Simple"),)
         return (Choice("direct" if operation == "all_to_all" else "torus" if top == 0 else "hierarchical", "Simple"),)
     if topology.library == "neuron":
         return _neuron(topology, operation, top)
