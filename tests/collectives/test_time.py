@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from chipmeter import collectives
 from chipmeter.collectives import contention, pricing, symbolic, timing, tuning
 from chipmeter.collectives.schedule import Round, Schedule, Transfer
-from chipmeter.collectives.topology import Level, Topology, topology
+from chipmeter.collectives.topology import Level, Topology, rated, topology
 
 GIB = 2**30
 SYSTEMS = (
@@ -227,6 +227,33 @@ def test_many_sizes_at_once_are_the_single_ones() -> None:
         np.testing.assert_array_equal(many, single)
     assert collectives.seconds("all_reduce", [0.0, 8.0], topology("h100"), 8)[0] == 0.0
     assert collectives.seconds("all_reduce", 8.0, topology("h100"), 1) == 0.0
+
+
+def test_groups_of_distant_ranks_use_the_links_between_them() -> None:
+    on = topology("h100")
+    near, far, mixed = (
+        float(collectives.seconds("all_reduce", GIB, on, 8, spread=spread)) for spread in (None, 64, 32)
+    )
+    assert near < mixed < far
+    assert far == float(collectives.seconds("all_reduce", GIB, Topology("t", on.levels[1:]), 8))
+    torus = topology("tpu_v5e").spaced(16)
+    assert torus.levels[0].axes == (16,)
+    assert torus.levels[0].bandwidth == topology("tpu_v5e").levels[0].bandwidth / 2
+    assert topology("tpu_v5e").spaced(4).levels[0].axes == (16, 4)
+    with pytest.raises(ValueError, match="no path between ranks 4096 apart in tpu_v4"):
+        topology("tpu_v4").spaced(4096)
+    with pytest.raises(ValueError, match="stride must be at least 1"):
+        on.spaced(0)
+
+
+def test_rates_of_ones_own() -> None:
+    for chip in ("h100_sxm", "trn1", "tpu_v5p", "mi300x", "l40s", "none such"):
+        wide, narrow = (rated(chip, link, 10e9, 8) for link in (400e9, 100e9))
+        for operation in ("all_reduce", "all_gather", "reduce_scatter", "all_to_all"):
+            fast, slow = (float(collectives.seconds(operation, GIB, on, 8)) for on in (wide, narrow))
+            assert 0 < fast < slow
+            assert float(collectives.seconds(operation, GIB, wide, 64)) > fast
+    assert [level.name for level in rated("h100_sxm", 1.0, 2.0, 1).levels] == ["InfiniBand or Ethernet"]
 
 
 def test_bus_bandwidth_as_nccl_tests_counts() -> None:

@@ -103,7 +103,15 @@ def _protocols(on: Topology, algorithm: str) -> tuple[str, ...]:
     return ("Simple",) if algorithm in ("nvls", "nvls_tree", "pat") else tuning.protocols(on)
 
 
-def seconds(operation: str, sizes: npt.ArrayLike, on: Topology, ranks: int, algorithm: str | None = None) -> Floats:
+def seconds(
+    operation: str,
+    sizes: npt.ArrayLike,
+    on: Topology,
+    ranks: int,
+    algorithm: str | None = None,
+    *,
+    spread: int | None = None,
+) -> Floats:
     """Time many sizes at once: what the cost of whole programs calls.
 
     Parameters
@@ -115,6 +123,8 @@ def seconds(operation: str, sizes: npt.ArrayLike, on: Topology, ranks: int, algo
     ranks : int
         1 takes no time.
     algorithm : str, optional
+    spread : int, optional
+        Ranks over which the group is strided: a group of 8 that takes every 4th rank spreads over 32.
 
     Returns
     -------
@@ -129,7 +139,8 @@ def seconds(operation: str, sizes: npt.ArrayLike, on: Topology, ranks: int, algo
     size = np.asarray(sizes, dtype=np.float64)
     if ranks == 1:
         return np.zeros(size.shape)
-    times, _ = _best(quotes(on, operation, ranks, algorithm), size)
+    near = on if spread is None else on.spaced(max(1, spread // ranks))
+    times, _ = _best(quotes(near, operation, ranks, algorithm), size)
     return np.where(size > 0, times, 0.0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from chipmeter._names import unknown_name
@@ -94,6 +94,42 @@ class Topology:
             f"no path between {ranks} ranks of {self.name}: {top.name} joins {top.size}, and no network beyond it is known"
         )
 
+    def spaced(self, stride: int) -> Topology:
+        """Topology that a group sees which takes every `stride`-th rank, while the groups between do the same.
+
+        >>> [(level.name, level.size) for level in topology("h100").spaced(4).levels]
+        [('NVLink4', 2), ('InfiniBand or Ethernet', 0)]
+        >>> [level.name for level in topology("h100").spaced(8).levels]
+        ['InfiniBand or Ethernet']
+        """
+        if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
+            raise ValueError(f"stride must be at least 1, got {stride!r}")
+        if stride == 1:
+            return self
+        kept = []
+        for index, level in enumerate(self.levels):
+            if 0 < level.size <= stride:
+                continue
+            thinned = replace(level, size=-(-level.size // stride))
+            kept.append(_thinned(thinned, max(1, stride // self.unit(index))) if level.axes else thinned)
+        if not kept:
+            raise ValueError(
+                f"no path between ranks {stride} apart in {self.name}: {self.levels[-1].name} is its widest network"
+            )
+        return replace(self, levels=tuple(kept))
+
+
+def _thinned(level: Level, stride: int) -> Level:
+    """Torus of every `stride`-th unit: whole fast axes drop out with their links, part of one shares its links."""
+    axes, rate = list(level.axes), level.bandwidth
+    while stride > 1 and axes:
+        k = axes.pop()
+        if stride < k:
+            axes.append(-(-k // stride))
+            rate /= stride
+        stride = -(-stride // k)
+    return replace(level, axes=tuple(axes) or (1,), bandwidth=rate * max(len(axes), 1) / len(level.axes))
+
 
 CORES = {"trn1": 2, "inf2": 2, "trn2": 4, "trn3": 4}
 """Ranks of one Neuron chip: NeuronCores, in pairs on trn2 and trn3 (LNC=2, the default)."""
@@ -150,6 +186,39 @@ def topology(system: str, ranks: int = 0) -> Topology:
     if not levels:
         raise ValueError(f"{entry.id if entry else chip.id} has no network between its chips that is known")
     return Topology(entry.id if entry else chip.id, tuple(levels), _LIBRARIES.get(chip.vendor, "nccl"), chip.id)
+
+
+@functools.lru_cache(maxsize=512)
+def rated(chip: str, link: float, network: float, domain: int) -> Topology:
+    """Topology of one rank per device at rates that are known otherwise: what the cost of whole programs has.
+
+    Parameters
+    ----------
+    chip : str
+        Id of a chip; one's own is taken for a switch of NVLink's kind.
+    link, network : float
+        Bytes/s of one rank in one direction, inside and between domains of `domain` ranks.
+    domain : int
+
+    Examples
+    --------
+    >>> [(level.name, level.bandwidth) for level in rated("h100_sxm", 400e9, 40e9, 8).levels]
+    [('NVLink4', 400000000000.0), ('InfiniBand or Ethernet', 40000000000.0)]
+    """
+    inner, outer = Level("scale-up", "switch", link, max(domain, 1)), Level("scale-out", "switch", network)
+    try:
+        known = topology(chip, domain)
+    except ValueError:
+        return Topology(chip, (inner, outer) if domain > 1 else (outer,))
+    for level in known.levels:
+        if level.size and not level.name.startswith("DMA"):
+            units = max(domain, 2)
+            axes = level.axes if math.prod(level.axes) == units else _shape(units, max(len(level.axes), 1))
+            inner = replace(level, bandwidth=link, size=units, axes=axes if level.kind == "torus" else ())
+            break
+    if not known.levels[-1].size:
+        outer = replace(known.levels[-1], bandwidth=network)
+    return replace(known, levels=(inner, outer) if domain > 1 else (outer,))
 
 
 def _system(name: str) -> System | None:

@@ -126,7 +126,7 @@ def fabric(level: str, library: str) -> tuple[str, bool]:
     if library == "neuron":
         if level.startswith("DMA"):
             return "NeuronLink DMA", False
-        network = level == "EFA" or level.endswith("network")
+        network = level in ("EFA", "scale-out") or level.endswith("network")
         return ("NeuronLink EFA", level != "EFA") if network else ("NeuronLink", level != "NeuronLink-v2")
     if library == "tpu":
         return ("ICI", False) if level == "ICI" else (_NETWORKS, True)
@@ -134,6 +134,8 @@ def fabric(level: str, library: str) -> tuple[str, bool]:
         return level, False
     if level.startswith("PCIe"):
         return "NVLink3", True
+    if level == "scale-up":
+        return "NVLink4", True
     return (_RELATIVES[level], True) if level in _RELATIVES else (_NETWORKS, False)
 
 
@@ -229,7 +231,7 @@ def _neuron(topology: Topology, operation: str, top: int) -> tuple[Choice, ...]:
         return (Choice("direct", "Simple"),)
     if operation in ("broadcast", "reduce"):
         return (Choice("ring", "Simple"),)
-    if topology.levels[top].name == "EFA" or topology.levels[top].name.endswith("network"):
+    if fabric(topology.levels[top].name, "neuron")[0].endswith("EFA"):
         return (Choice("hierarchical", "LL"), Choice("hierarchical", "Simple"))
     if operation == "all_reduce":
         found, least = [], 0.0
