@@ -3,7 +3,7 @@
 #   make demo    the real all-MiniLM-L6-v2 network under each chip's arithmetic, beside what it costs there
 #                (make demo ARGS="--chips h100,trn3 --layers 1" for a part of it)
 #   make test    the test suite
-#   make lint types sanitize bench wheel clean
+#   make lint types sanitize bench gate wheel clean
 
 PYTHON ?= python3
 ARGS ?=
@@ -11,7 +11,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 SOURCES := setup.py pyproject.toml README.md $(wildcard csrc/*.[ch] csrc/*/*.[ch] src/chipmeter/*.pyx src/chipmeter/*/*.pxi)
 
-.PHONY: demo test lint types sanitize bench wheel clean
+.PHONY: demo test lint types sanitize bench gate wheel clean
 
 test: $(VENV)/.test
 	$(VENV)/bin/python -m pytest $(ARGS)
@@ -57,6 +57,11 @@ sanitize:
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -o python_files="bench_*.py" --benchmark-quiet bench $(ARGS)
+
+# this commit against its merge base with BASE: fails if a case became slower by more than a tenth
+BASE ?= HEAD~1
+gate: $(VENV)/.dev
+	$(VENV)/bin/python bench/gate.py --base $(BASE) $(ARGS)
 
 # the wheel is built from the sdist: stale files of build/ cannot get in
 wheel: $(VENV)/.dev

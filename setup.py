@@ -45,6 +45,12 @@ if MACHINE in ("x86_64", "amd64"):
         "x86-64-v2": ["-march=x86-64-v2"],
         "x86-64-v3": ["-march=x86-64-v3"],
         "x86-64-v4": ["-march=x86-64-v4", "-mprefer-vector-width=512"],
+        # Ice Lake, Zen 4 and later: byte dot products and population counts
+        "x86-64-v4-vnni": [
+            "-march=x86-64-v4",
+            "-mprefer-vector-width=512",
+            *(f"-mavx512{more}" for more in ("vnni", "vbmi", "vbmi2", "vpopcntdq", "bitalg")),
+        ],
     }
 elif MACHINE in ("aarch64", "arm64"):
     TIERS = {"aarch64-neon": []}

@@ -21,10 +21,12 @@ PLAIN = {
     "v100/fp16": (">=", 0.18),
     "b200/bf16": (">=", 0.27),
     "trn2/bf16": (">=", 0.90),
+    "a100/fp16": (">=", 0.24),
+    "rtx-4090/fp8": (">=", 0.55),
     "h100/tf32": None,
     "b200/fp8": None,
     "cpu/fp32": None,
-    "h100/int8": None,
+    "h100/int8": (">=", 3.0),
 }
 BLOCKS = {
     "b200/mxfp8": "mxfp8-roundup",
@@ -32,6 +34,7 @@ BLOCKS = {
     "b200/nvfp4": "nvfp4",
     "trn3/mxfp8": "mxfp8-roundup",
 }
+BLOCK_BARS = {"b200/mxfp8": (">=", 0.32), "b200/nvfp4": (">=", 0.8)}
 
 
 @pytest.fixture(scope="module")
@@ -72,5 +75,10 @@ def test_matmul_scaled(paired: Any, square: Any, unit: str) -> None:
         b.dequantize(),
     )
     paired(
-        lambda: cm.matmul(a, b, unit=unit, threads=1), lambda: x @ y, meaning="of sgemm's speed", inverse=True, rounds=5
+        lambda: cm.matmul(a, b, unit=unit, threads=1),
+        lambda: x @ y,
+        meaning="of sgemm's speed",
+        bar=BLOCK_BARS.get(unit),
+        inverse=True,
+        rounds=5,
     )

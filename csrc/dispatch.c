@@ -4,6 +4,9 @@
 #define CM_DECLARE(tier)                                                                                             \
     extern const cm_kernels cm_kernels_##tier;
 
+#ifdef CHIPMETER_HAVE_X86_64_V4_VNNI
+CM_DECLARE(x86_64_v4_vnni)
+#endif
 #ifdef CHIPMETER_HAVE_X86_64_V4
 CM_DECLARE(x86_64_v4)
 #endif
@@ -20,8 +23,10 @@ CM_DECLARE(aarch64_neon)
 CM_DECLARE(generic)
 #endif
 
+enum { MOST_TIERS = 4 };
+
 /* Feature by feature: not every compiler answers for "x86-64-v4" as a whole. */
-static size_t list_tiers(const cm_kernels *found[4])
+static size_t list_tiers(const cm_kernels *found[MOST_TIERS])
 {
     size_t n = 0;
 #if defined(__x86_64__)
@@ -32,6 +37,12 @@ static size_t list_tiers(const cm_kernels *found[4])
     int v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
              && __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq")
              && __builtin_cpu_supports("avx512vl");
+    int vnni = v4 && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vbmi")
+               && __builtin_cpu_supports("avx512vbmi2") && __builtin_cpu_supports("avx512vpopcntdq")
+               && __builtin_cpu_supports("avx512bitalg");
+#ifdef CHIPMETER_HAVE_X86_64_V4_VNNI
+    if (vnni) found[n++] = &cm_kernels_x86_64_v4_vnni;
+#endif
 #ifdef CHIPMETER_HAVE_X86_64_V4
     if (v4) found[n++] = &cm_kernels_x86_64_v4;
 #endif
@@ -41,7 +52,7 @@ static size_t list_tiers(const cm_kernels *found[4])
 #ifdef CHIPMETER_HAVE_X86_64_V2
     if (v2) found[n++] = &cm_kernels_x86_64_v2;
 #endif
-    (void)v4;
+    (void)v4, (void)vnni;
 #endif
 #ifdef CHIPMETER_HAVE_AARCH64_NEON
     found[n++] = &cm_kernels_aarch64_neon;
@@ -54,13 +65,13 @@ static size_t list_tiers(const cm_kernels *found[4])
 
 size_t cm_tier_count(void)
 {
-    const cm_kernels *found[4];
+    const cm_kernels *found[MOST_TIERS];
     return list_tiers(found);
 }
 
 const cm_kernels *cm_tier(size_t index)
 {
-    const cm_kernels *found[4];
+    const cm_kernels *found[MOST_TIERS];
     return index < list_tiers(found) ? found[index] : NULL;
 }
 

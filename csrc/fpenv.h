@@ -17,6 +17,18 @@ static inline cm_fpenv cm_fpenv_enter(void)
     _mm_setcsr(0x1f80);
     return saved;
 }
+static inline cm_fpenv cm_fpenv_enter_downward(void)
+{
+    cm_fpenv saved = _mm_getcsr();
+    _mm_setcsr(0x3f80);
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_toward_zero(void)
+{
+    cm_fpenv saved = _mm_getcsr();
+    _mm_setcsr(0x7f80);
+    return saved;
+}
 static inline void cm_fpenv_leave(cm_fpenv saved) { _mm_setcsr(saved); }
 #elif defined(__aarch64__)
 typedef uint64_t cm_fpenv;
@@ -25,6 +37,20 @@ static inline cm_fpenv cm_fpenv_enter(void)
     cm_fpenv saved;
     __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
     __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)0));
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_downward(void)
+{
+    cm_fpenv saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)2 << 22));
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_toward_zero(void)
+{
+    cm_fpenv saved;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(saved));
+    __asm__ volatile("msr fpcr, %0" : : "r"((uint64_t)3 << 22));
     return saved;
 }
 static inline void cm_fpenv_leave(cm_fpenv saved) { __asm__ volatile("msr fpcr, %0" : : "r"(saved)); }
@@ -36,6 +62,22 @@ static inline cm_fpenv cm_fpenv_enter(void)
     fenv_t saved;
     fegetenv(&saved);
     fesetenv(FE_DFL_ENV);
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_downward(void)
+{
+    fenv_t saved;
+    fegetenv(&saved);
+    fesetenv(FE_DFL_ENV);
+    fesetround(FE_DOWNWARD);
+    return saved;
+}
+static inline cm_fpenv cm_fpenv_enter_toward_zero(void)
+{
+    fenv_t saved;
+    fegetenv(&saved);
+    fesetenv(FE_DFL_ENV);
+    fesetround(FE_TOWARDZERO);
     return saved;
 }
 static inline void cm_fpenv_leave(cm_fpenv saved) { fesetenv(&saved); }

@@ -43,6 +43,36 @@ typedef struct {
     int32_t group;                  /* >0: products are first summed exactly in groups of this many (GST) */
 } cm_fused_args;
 
+/* One operand as its owner holds it: codes of at most 32 bits, strides counted in codes. */
+typedef struct {
+    const void *codes;
+    ptrdiff_t line, along;          /* from one row of A or column of B to the next; along depth */
+    int32_t bytes;                  /* per code: 1, 2 or 4 */
+    int32_t shift;                  /* low bits to ignore */
+    int32_t mantissa_bits, bias, magnitude_bits;
+    uint32_t max_code, infinity_code; /* larger magnitudes are NaN, but for that of infinity; 0: no infinity */
+    int32_t fnuz;                   /* the code of -0 is NaN */
+    const uint8_t *scales;          /* ue8m0 codes, lines x scale_count, or NULL */
+} cm_codes;
+
+/* How the sums of a step are held. CM_NARROW, in float32: operands of at most 3 mantissa bits with exponents in
+ * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 8 products of operands whose nonzero
+ * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. */
+enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2 };
+
+/* T and ST from codes: as cm_fused_args without groups. */
+typedef struct {
+    size_t rows, columns, depth, padded; /* padded: whole instructions, a multiple of `fused` */
+    cm_codes a, b;
+    size_t scale_block, scale_count;
+    const float *c;
+    int32_t c_min_exponent;
+    float *d;
+    int32_t fused, fraction_bits, floor_exponent, output, way;
+    uint8_t *left;                  /* rows x columns, zero on entry: 1 where d was left to the general kernel */
+    uint8_t *left_rows;             /* rows: 1 where the row holds any such element */
+} cm_fused_codes_args;
+
 enum cm_chain_order {
     CM_ORDER_SEQUENTIAL = 0,        /* acc = fma(a, b, acc), k ascending */
     CM_ORDER_PAIRWISE = 1,          /* rounded products, neighbours added level by level */
@@ -58,20 +88,89 @@ typedef struct {
     void *d;
 } cm_chain_args;
 
+enum cm_policy {
+    CM_POLICY_BF16_PRODUCTS = 0,    /* acc += bf16(a * b), k ascending */
+    CM_POLICY_ELEMENT_SUMS = 1      /* acc += tree sum of the rounded products of `lanes` neighbours */
+};
+
+/* Orders of a systolic column that no vendor has published; tiles as in cm_chain_args. */
+typedef struct {
+    size_t rows, columns, depth, tile;  /* tile > 0 */
+    size_t lanes;                   /* 1 to 4 */
+    int32_t policy;
+    const float *a, *b, *c;         /* a: rows x depth; b: panels; c: rows x columns or NULL */
+    float *d;
+} cm_policy_args;
+
 typedef struct {
     size_t rows, columns, depth;    /* c, d: rows x columns int32; c may be NULL */
-    const int32_t *a, *b, *c;       /* a: rows x depth; b: panels */
+    const void *a, *b;              /* bytes; strides in elements: lines are rows of A, columns of B; along depth */
+    ptrdiff_t a_line, a_along, b_line, b_along;
+    int32_t a_signed, b_signed;
+    const int32_t *c;
     int32_t *d;
-    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k */
+    int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k, at most 1024 */
 } cm_integer_args;
+
+#define CM_LANES 32                 /* columns of B that lie side by side for the models of AMD */
+#define CM_EXPONENT_BIAS 128        /* of their packed exponents; a zero has a large negative one */
+#define CM_EXPONENT_NONE 8192       /* in a range: no element at the low end, NaN or infinity at the high end */
+#define CM_EXPONENT_EMPTY (-1024)   /* at the high end: only zeros; NaN beside them must still show in the sum */
+#define CM_EXACT_PRODUCTS 16        /* products of one exact step at most */
+
+typedef struct {
+    const float *value;             /* a: rows x depth; b: panels of CM_LANES columns, depth x CM_LANES each */
+    const int16_t *range;           /* least and largest exponent of each line, zeros left out */
+} cm_lanes;
+
+/* The models of AMD's matrix cores over rows x columns x depth; depth is a multiple of `instruction`, padded with zeros.
+ * exact: c and `products` products added exactly, one rounding. flushed: 2 or 4 rounded products added in pairs, every
+ * result flushed. floored: products truncated to fraction_bits below the largest (of even and of odd k apart with
+ * groups = 2), then floored together with c and rounded. */
+typedef struct {
+    size_t rows, columns, depth;
+    cm_lanes a, b;
+    const int32_t *ea;              /* biased exponents of a, each twice in one word */
+    const int16_t *eb;              /* of b, in the order of the tier's vectors: see lanes.c */
+    const float *c;                 /* rows x columns or NULL */
+    float *d;
+    int32_t products, instruction;  /* products per step; elements of depth per instruction, a multiple of them */
+    int32_t fraction_bits;          /* floored: bits kept; exact: fraction bits of a product */
+    int32_t groups;
+} cm_lanes_args;
+
+typedef struct {
+    size_t rows, columns, words;    /* words of 64 bits per line */
+    const uint8_t *a, *b;           /* rows x words and columns x words, of packed bits */
+    const int32_t *c;               /* rows x columns or NULL */
+    int32_t *d;
+    int32_t both;                   /* count bits set in both instead of those that differ */
+} cm_binary_args;
 
 typedef struct {
     void (*pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
+    /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
+    void (*panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, void *out);
+    /* whether every nonzero finite element has an exponent in -limit..limit; line, along as in the operand */
+    int (*exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);
     void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
+    /* bytes of workspace that one call of fused_codes needs, 64-byte aligned */
+    size_t (*fused_codes_workspace)(const cm_fused_codes_args *args);
+    void (*fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
-    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end);
+    /* out = x * y + z with one rounding; NaN is canonical. out may be z */
+    void (*fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
+    void (*policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
+    void (*lane_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, int32_t flush, float *value, int32_t *exponent, int16_t *range);
+    void (*lane_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, int32_t flush, float *value, int16_t *exponent, int16_t *range);
+    void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
+    void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
+    void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
+    void (*binary)(const cm_binary_args *args, size_t row_begin, size_t row_end);
+    size_t (*integer_workspace)(void);
+    void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
 } cm_matmul_kernels;
 
 #endif

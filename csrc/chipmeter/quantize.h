@@ -8,7 +8,9 @@ enum cm_scale_rule {         /* the e8m0 byte of a block from its largest magnit
     CM_SCALE_FLOOR = 0,      /* OCP MX v1.0: power of two of amax over that of the element maximum */
     CM_SCALE_CEIL = 1,
     CM_SCALE_EVEN = 2,       /* half an element ulp is added to amax first */
-    CM_SCALE_ROUND_UP = 3    /* ceil(log2(amax / element maximum)): cuBLAS, Transformer Engine */
+    CM_SCALE_ROUND_UP = 3,   /* ceil(log2(amax / element maximum)): cuBLAS, Transformer Engine */
+    CM_SCALE_HEADROOM = 4,   /* one above floor; 0 for a zero block: Trainium quantize_mx since NKI 0.5 */
+    CM_SCALE_THREE_QUARTERS = 5 /* one above floor from a fraction of .75 on: compressed-tensors */
 };
 
 typedef struct {

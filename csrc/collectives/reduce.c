@@ -63,6 +63,29 @@ static CM_NOINLINE void sum_f32_round(float *acc, const float *x, size_t n, int 
 static CM_NOINLINE void sum_bf16(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 1)
 static CM_NOINLINE void sum_bf16_wide(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 0)
 
+/* acc = ((acc + x0) + x1) + ...: CM_GROUP ranks in one pass, the sum in registers. A NaN survives every addition, and
+ * rounding too as its low half is zero, so one look at the end finds it; the vector is then done again, step by step. */
+enum { CM_GROUP = 4 };
+#define CM_GROUP_LOOP(load, one, round)                                                                              \
+    {                                                                                                                \
+        size_t i = 0;                                                                                                \
+        for (; i + VL <= n; i += VL) {                                                                               \
+            const vf before = vf_load(acc + i);                                                                      \
+            vf r = before;                                                                                           \
+            for (int k = 0; k < CM_GROUP; k++) r = (round) ? round_bf16(r + load(x[k] + i)) : r + load(x[k] + i);    \
+            if (__builtin_expect(any_nan(r), 0)) {                                                                   \
+                r = before;                                                                                          \
+                for (int k = 0; k < CM_GROUP; k++) r = sum_vector(r, load(x[k] + i), round);                         \
+            }                                                                                                        \
+            vf_store(acc + i, r);                                                                                    \
+        }                                                                                                            \
+        for (; i < n; i++)                                                                                           \
+            for (int k = 0; k < CM_GROUP; k++) acc[i] = sum_vector(vf_set(acc[i]), vf_set(one(x[k][i])), round)[0];  \
+    }
+static CM_NOINLINE void group_f32(float *acc, const float *const *x, size_t n) CM_GROUP_LOOP(vf_load, one_f32, 0)
+static CM_NOINLINE void group_bf16(float *acc, const uint16_t *const *x, size_t n) CM_GROUP_LOOP(load_bf16, one_bf16, 1)
+static CM_NOINLINE void group_bf16_wide(float *acc, const uint16_t *const *x, size_t n) CM_GROUP_LOOP(load_bf16, one_bf16, 0)
+
 typedef struct {
     const cm_reduce_spec *spec;
     void *codes;       /* a block of storage */
@@ -144,8 +167,10 @@ static CM_NOINLINE void fuse(void *into, const void *from, size_t n, const conte
         return;
     }
     uint16_t *codes = c->codes;
-    for (size_t i = 0; i < n; i++)
-        codes[i] = (uint16_t)cm_encode_f64(cm_bits64(odd_sum((double)x[i] * s->scale, acc[i])), CM_NEAREST_EVEN, s->encode);
+    for (size_t i = 0; i < n; i++) {
+        double product = f64_settle((double)x[i] * s->scale, x[i], 0), sum = f64_settle(odd_sum(product, acc[i]), product, acc[i]);
+        codes[i] = (uint16_t)cm_encode_f64(cm_bits64(sum), CM_NEAREST_EVEN, s->encode);
+    }
     decode_small(acc, codes, n, s);
 }
 
@@ -250,6 +275,26 @@ static void write_block(void *to, const void *from, size_t bytes, int stream)
     memcpy(to, from, bytes);
 }
 
+/* whether the next steps are CM_GROUP plain additions that a pass can take together; then does them */
+static int add_group(float *top, const void *const *inputs, size_t ranks, const cm_reduce_step *steps, size_t left,
+                     size_t rotation, size_t at, size_t n, const context *c)
+{
+    const cm_reduce_spec *s = c->spec;
+    if (left < CM_GROUP || s->op != CM_REDUCE_SUM || s->scaling != CM_REDUCE_PLAIN
+        || !(s->type == CM_REDUCE_F32 || (s->type == CM_REDUCE_BF16 && (c->plain_bf16 || s->wide))))
+        return 0;
+    const char *x[CM_GROUP];
+    for (int k = 0; k < CM_GROUP; k++) {
+        if (steps[k].code != CM_REDUCE_ADD) return 0;
+        size_t rank = (size_t)steps[k].rank + rotation;
+        x[k] = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * storage_size(s->type);
+    }
+    if (s->type == CM_REDUCE_F32) group_f32(top, (const float *const *)x, n);
+    else if (s->wide) group_bf16_wide(top, (const uint16_t *const *)x, n);
+    else group_bf16(top, (const uint16_t *const *)x, n);
+    return 1;
+}
+
 static CM_NOINLINE void run_block(const void *const *inputs, size_t ranks, void *const *outputs, size_t n_outputs,
                                   const cm_reduce_step *steps, size_t n_steps, size_t rotation, size_t at, size_t n,
                                   int stream, const cm_reduce_spec *spec, char *scratch)
@@ -259,6 +304,10 @@ static CM_NOINLINE void run_block(const void *const *inputs, size_t ranks, void 
     c.plain_bf16 = spec->type == CM_REDUCE_BF16 && spec->encode->rounding == CM_NEAREST_EVEN;
     char *top = scratch + block; /* the level below the stack is the decoded block */
     for (size_t i = 0; i < n_steps; i++) {
+        if (add_group((float *)top, inputs, ranks, steps + i, n_steps - i, rotation, at, n, &c)) {
+            i += CM_GROUP - 1;
+            continue;
+        }
         const int code = steps[i].code & 7, keep = steps[i].code & CM_REDUCE_KEEP;
         c.step = i;
         if (code == CM_REDUCE_MERGE || code == CM_REDUCE_MERGE_FIRST) {

@@ -3,15 +3,34 @@
 #include "fpenv.h"
 #include "matmul/common.h"
 
-#include <string.h>
+#include "vec.h"
+
+#if VL == 16
+#define CHAIN_TILE_ROWS 6
+#define CHAIN_VECTORS 4
+#else
+#define CHAIN_TILE_ROWS (CM_PANEL * sizeof(T) / (VL * 4) == 2 ? 6 : 2) /* sixteen registers */
+#define CHAIN_VECTORS (CM_PANEL * sizeof(T) / (VL * 4))
+#endif
+
+#define CHAIN_BLOCK_ROWS 120 /* rows of A that stay in the second-level cache for all columns */
+#define CHAIN_PIECE 512 /* the longest run of depth in one register block */
 
 #define T float
+#define CHAIN_V vf
+#define CHAIN_I vi
+#define CHAIN_BROADCAST vf_broadcast
+#define CHAIN_MULTIPLY_ADD vf_multiply_add
 #define CM_FMA __builtin_fmaf
 #define CM_CANONICAL cm_float32(CM_NAN32)
 #define CM_CHAIN(name) CM_JOIN(chain_f32, name)
 #include "matmul/chain.inc.c"
 
 #define T double
+#define CHAIN_V vd
+#define CHAIN_I vl
+#define CHAIN_BROADCAST vd_broadcast
+#define CHAIN_MULTIPLY_ADD vd_multiply_add
 #define CM_FMA __builtin_fma
 #define CM_CANONICAL cm_float64(CM_NAN64)
 #define CM_CHAIN(name) CM_JOIN(chain_f64, name)

@@ -78,8 +78,87 @@ static CM_NOINLINE void CM_CHAIN(panel)(const cm_chain_args *args, size_t row0, 
     }
 }
 
+#ifdef __FMA__
+/* Sequential tiles as a register block: each loaded vector of B serves CHAIN_TILE_ROWS rows. */
+
+static inline __attribute__((always_inline)) void CM_CHAIN(block)(const T *const *a, const T *b, size_t depth, CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS])
+{
+    enum { LANES = (int)(sizeof(CHAIN_V) / sizeof(T)) };
+    for (size_t k = 0; k < depth; k++) {
+        CHAIN_V y[CHAIN_VECTORS];
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b + (k * CHAIN_VECTORS + v) * LANES, sizeof y[v]);
+        for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
+            CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
+            for (size_t v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+        }
+    }
+}
+
+/* one tile, or a piece of an endless one, for CHAIN_TILE_ROWS rows and whole or partial panels */
+static CM_NOINLINE void CM_CHAIN(tile)(const cm_chain_args *args, const T *b, size_t row0, size_t rows, size_t column, size_t k, size_t depth, int last)
+{
+    enum { LANES = (int)(sizeof(CHAIN_V) / sizeof(T)) };
+    const size_t most = args->columns - column;
+    const size_t width = most < CHAIN_VECTORS * LANES ? most : CHAIN_VECTORS * LANES;
+    const T *a[CHAIN_TILE_ROWS], *from = k ? args->d : args->c;
+    T total[CHAIN_TILE_ROWS][CHAIN_VECTORS * LANES];
+    CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
+    const int whole = width == CHAIN_VECTORS * LANES;
+    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) {
+        const size_t row = row0 + (r < rows ? r : rows - 1);
+        a[r] = (const T *)args->a + row * args->depth + k;
+        if (from && whole) memcpy(total[r], from + row * args->columns + column, sizeof total[r]);
+        else memset(total[r], 0, sizeof total[r]);
+        if (from && !whole) memcpy(total[r], from + row * args->columns + column, width * sizeof(T));
+    }
+    if (args->tile) memset(acc, 0, sizeof acc);
+    else memcpy(acc, total, sizeof acc);
+    CM_CHAIN(block)(a, b, depth, acc);
+    for (size_t r = 0; r < rows; r++) {
+        T *d = (T *)args->d + (row0 + r) * args->columns + column;
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
+            CHAIN_V sum, nan;
+            memcpy(&sum, &total[r][v * LANES], sizeof sum);
+            sum = args->tile && from ? sum + acc[r][v] : acc[r][v];
+            nan = (CHAIN_V)(sum != sum);
+            if (last) sum = (CHAIN_V)(((CHAIN_I)CHAIN_BROADCAST(CM_CANONICAL) & (CHAIN_I)nan) | ((CHAIN_I)sum & ~(CHAIN_I)nan));
+            memcpy(whole ? d + v * LANES : &total[r][v * LANES], &sum, sizeof sum);
+        }
+        if (!whole) memcpy(d, total[r], width * sizeof(T));
+    }
+}
+
+static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, size_t end)
+{
+    enum { W = CHAIN_VECTORS * sizeof(CHAIN_V) / sizeof(T), PANELS = W / CM_PANEL };
+    const size_t piece = args->tile ? args->tile : 256, panels = (args->columns + CM_PANEL - 1) / CM_PANEL;
+    for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS) {
+        const size_t stop = end - row0 < CHAIN_BLOCK_ROWS ? end : row0 + CHAIN_BLOCK_ROWS;
+        for (size_t column = 0; column < args->columns; column += W)
+            for (size_t k = 0; k < args->depth; k += piece) {
+                const size_t depth = args->depth - k < piece ? args->depth - k : piece;
+                T b[CHAIN_PIECE * W]; /* one run of memory for the inner loop */
+                for (size_t p = 0; p < PANELS; p++) {
+                    const size_t panel = column / CM_PANEL + p; /* beyond the matrix any panel will do */
+                    const T *from = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
+                    for (size_t i = 0; i < depth; i++) memcpy(b + i * W + p * CM_PANEL, from + i * CM_PANEL, CM_PANEL * sizeof(T));
+                }
+                for (size_t row = row0; row < stop; row += CHAIN_TILE_ROWS)
+                    CM_CHAIN(tile)(args, b, row, stop - row < CHAIN_TILE_ROWS ? stop - row : CHAIN_TILE_ROWS, column, k, depth,
+                                   k + depth == args->depth);
+            }
+    }
+}
+#endif
+
 static void CM_CHAIN(rows)(const cm_chain_args *args, size_t begin, size_t end)
 {
+#ifdef __FMA__
+    if (args->order == CM_ORDER_SEQUENTIAL && args->tile <= CHAIN_PIECE) {
+        CM_CHAIN(sequential_rows)(args, begin, end);
+        return;
+    }
+#endif
     for (size_t panel = 0; panel * CM_PANEL < args->columns; panel++)
         for (size_t row = begin; row < end; row += CHAIN_ROWS)
             CM_CHAIN(panel)(args, row, end - row < CHAIN_ROWS ? end - row : CHAIN_ROWS, panel);
@@ -90,3 +169,7 @@ static void CM_CHAIN(rows)(const cm_chain_args *args, size_t begin, size_t end)
 #undef CM_FMA
 #undef CM_CANONICAL
 #undef CM_CHAIN
+#undef CHAIN_V
+#undef CHAIN_I
+#undef CHAIN_BROADCAST
+#undef CHAIN_MULTIPLY_ADD

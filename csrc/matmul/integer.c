@@ -1,30 +1,194 @@
-/* Integer products: exact, added to a 32-bit accumulator that wraps, or is clamped once per instruction. */
+/* Integer products: exact, added to a 32-bit accumulator that wraps, or is clamped once per instruction.
+ *
+ * A is packed as signed and B as unsigned bytes where the tier multiplies such pairs four at a time; the shift by 128
+ * that this takes is undone with the sums of rows and columns, modulo 2^32. Elsewhere both are pairs of 16-bit numbers. */
+#include "fpenv.h"
 #include "matmul/common.h"
+#include "vec.h"
 
-static void one_row(const cm_integer_args *args, size_t row, size_t panel)
+#include <string.h>
+
+#if VL == 16 && defined(__AVX512VNNI__)
+typedef uint8_t packed_a, packed_b; /* the sign of A's bytes is the instruction's affair */
+#define TOGETHER 4                  /* of depth, in one 32-bit lane */
+#define SHIFTED 1
+#define MULTIPLY_ADD(acc, a, b) ((vi)_mm512_dpbusd_epi32((__m512i)(acc), (__m512i)(b), (__m512i)(a)))
+#else
+typedef int16_t packed_a, packed_b;
+#define TOGETHER 2
+#define SHIFTED 0
+#if VL == 16
+#define MULTIPLY_ADD(acc, a, b) vi_wrapping_add(acc, (vi)_mm512_madd_epi16((__m512i)(a), (__m512i)(b)))
+#elif VL == 8
+#define MULTIPLY_ADD(acc, a, b) vi_wrapping_add(acc, (vi)_mm256_madd_epi16((__m256i)(a), (__m256i)(b)))
+#elif defined(__SSE4_1__)
+#define MULTIPLY_ADD(acc, a, b) vi_wrapping_add(acc, (vi)_mm_madd_epi16((__m128i)(a), (__m128i)(b)))
+#else
+#define MULTIPLY_ADD(acc, a, b) vi_wrapping_add(vi_wrapping_add(acc, ((vi)((vu)(a) << 16) >> 16) * ((vi)((vu)(b) << 16) >> 16)), ((a) >> 16) * ((b) >> 16))
+#endif
+#endif
+
+#if VL == 16
+#define ROWS 6
+#define VECTORS 4
+#elif VL == 8
+#define ROWS 6
+#define VECTORS 2
+#else
+#define ROWS 2
+#define VECTORS 4
+#endif
+#define COLUMNS (VECTORS * VL)
+#define DEPTH 1024 /* a multiple of TOGETHER, and of every instruction that clamps */
+#define BLOCK 512
+
+typedef struct {
+    packed_a a[ROWS * DEPTH];
+    packed_b b[BLOCK * DEPTH];          /* per COLUMNS: depth / TOGETHER x COLUMNS x TOGETHER */
+    int32_t row_sum[ROWS], column_sum[BLOCK];
+} workspace_layout;
+
+size_t CM_NAME(cm_integer_workspace)(void) { return sizeof(workspace_layout) + 64; }
+
+static inline int32_t element(const cm_integer_args *args, int of_b, size_t line, size_t k)
 {
-    const size_t first = panel * CM_PANEL, depth = args->depth;
-    const size_t width = args->columns - first < CM_PANEL ? args->columns - first : CM_PANEL;
-    const int32_t *a = args->a + row * depth, *b = args->b + panel * depth * CM_PANEL;
-    uint32_t acc[CM_PANEL] = {0}; /* unsigned: wrapping is defined */
-    for (size_t j = 0; args->c && j < width; j++) acc[j] = (uint32_t)args->c[row * args->columns + first + j];
-    const size_t step = args->clamp ? (size_t)args->clamp : depth;
-    for (size_t k0 = 0; k0 < depth; k0 += step) {
-        size_t end = depth - k0 < step ? depth : k0 + step;
-        uint32_t sum[CM_PANEL] = {0};
-        for (size_t k = k0; k < end; k++)
-            for (int j = 0; j < CM_PANEL; j++) sum[j] += (uint32_t)(a[k] * b[k * CM_PANEL + j]);
-        for (int j = 0; j < CM_PANEL; j++) {
-            int64_t exact = (int64_t)(int32_t)acc[j] + (int32_t)sum[j];
-            int64_t clamped = exact < INT32_MIN ? INT32_MIN : exact > INT32_MAX ? INT32_MAX : exact;
-            acc[j] = args->clamp ? (uint32_t)(int32_t)clamped : acc[j] + sum[j];
-        }
-    }
-    for (size_t j = 0; j < width; j++) args->d[row * args->columns + first + j] = (int32_t)acc[j];
+    const uint8_t *p = (of_b ? args->b : args->a);
+    const ptrdiff_t at = (ptrdiff_t)line * (of_b ? args->b_line : args->a_line) + (ptrdiff_t)k * (of_b ? args->b_along : args->a_along);
+    return (of_b ? args->b_signed : args->a_signed) ? (int8_t)p[at] : p[at];
 }
 
-void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end)
+static void pack_rows(const cm_integer_args *args, size_t row, size_t rows, size_t k0, size_t depth, size_t padded, workspace_layout *w)
 {
-    for (size_t panel = 0; panel * CM_PANEL < args->columns; panel++)
-        for (size_t row = row_begin; row < row_end; row++) one_row(args, row, panel);
+    const uint8_t flip = SHIFTED && !args->a_signed ? 0x80 : 0;
+    for (size_t r = 0; r < ROWS; r++) {
+        const size_t line = row + (r < rows ? r : rows - 1);
+        packed_a *to = w->a + r * DEPTH;
+        const uint8_t *from = (const uint8_t *)args->a + (ptrdiff_t)line * args->a_line + (ptrdiff_t)k0 * args->a_along;
+        int32_t sum = 0;
+        if (SHIFTED && args->a_along == 1) {
+            for (size_t k = 0; k < depth; k++) to[k] = (packed_a)(from[k] ^ flip);
+        } else {
+            for (size_t k = 0; k < depth; k++)
+                to[k] = SHIFTED ? (packed_a)(from[(ptrdiff_t)k * args->a_along] ^ flip) : (packed_a)element(args, 0, line, k0 + k);
+        }
+        for (size_t k = depth; k < padded; k++) to[k] = flip;
+        if (SHIFTED) for (size_t k = 0; k < padded; k++) sum += (int32_t)(int8_t)to[k];
+        w->row_sum[r] = sum;
+    }
+}
+
+static void pack_columns(const cm_integer_args *args, size_t column, size_t width, size_t k0, size_t depth, size_t padded, packed_b *to,
+                         int32_t *sums)
+{
+    const uint8_t flip = SHIFTED && args->b_signed ? 0x80 : 0;
+    const vi ones = vi_set(TOGETHER == 4 ? 0x01010101 : 0x00010001);
+    vi sum[VECTORS];
+    for (int v = 0; v < VECTORS; v++) sum[v] = vi_set(0);
+    for (size_t k = 0; k < padded; k += TOGETHER) {
+        uint32_t words[COLUMNS];
+        packed_b *group = to + k * COLUMNS;
+        const uint8_t *from = (const uint8_t *)args->b + (ptrdiff_t)(k0 + k) * args->b_along + (ptrdiff_t)column * args->b_line;
+        if (k + TOGETHER <= depth && width == COLUMNS && args->b_line == 1) {
+            const uint8_t *next = from + args->b_along;
+#if SHIFTED
+            const uint8_t *third = next + args->b_along, *last = third + args->b_along;
+            for (size_t j = 0; j < COLUMNS; j++)
+                words[j] = ((uint32_t)from[j] | (uint32_t)next[j] << 8 | (uint32_t)third[j] << 16 | (uint32_t)last[j] << 24)
+                           ^ flip * 0x01010101u;
+#else
+            const uint32_t extend = args->b_signed ? 0x80 : 0; /* (x ^ 128) - 128 is the signed byte */
+            for (size_t j = 0; j < COLUMNS; j++)
+                words[j] = ((((uint32_t)from[j] ^ extend) - extend) & 0xffffu) | (((uint32_t)next[j] ^ extend) - extend) << 16;
+#endif
+            memcpy(group, words, sizeof words);
+        } else {
+            for (size_t i = 0; i < TOGETHER; i++)
+                for (size_t j = 0; j < COLUMNS; j++) {
+                    int32_t x = k + i < depth && j < width ? element(args, 1, column + j, k0 + k + i) : 0;
+                    group[j * TOGETHER + i] = SHIFTED ? (packed_b)((uint8_t)x ^ flip) : (packed_b)x;
+                }
+        }
+        for (int v = 0; v < VECTORS; v++) {
+            vi y;
+            memcpy(&y, group + (size_t)v * VL * TOGETHER, sizeof y);
+            sum[v] = MULTIPLY_ADD(sum[v], ones, y);
+        }
+    }
+    for (int v = 0; v < VECTORS; v++) vi_store(sums + v * VL, sum[v]);
+}
+
+/* products of ROWS rows and COLUMNS columns over `depth` (a multiple of TOGETHER), added to acc */
+static inline __attribute__((always_inline)) void products(const packed_a *a, const packed_b *b, size_t depth, vi acc[ROWS][VECTORS])
+{
+    for (size_t k = 0; k < depth; k += TOGETHER) {
+        vi y[VECTORS];
+        for (int v = 0; v < VECTORS; v++) memcpy(&y[v], b + k * COLUMNS + (size_t)v * VL * TOGETHER, sizeof y[v]);
+        for (int r = 0; r < ROWS; r++) {
+            int32_t word;
+            memcpy(&word, a + (size_t)r * DEPTH + k, sizeof word);
+            vi x = vi_set(word);
+            for (int v = 0; v < VECTORS; v++) acc[r][v] = MULTIPLY_ADD(acc[r][v], x, y[v]);
+        }
+    }
+}
+
+/* what the shifts by 128 added to `depth` products */
+static inline int32_t shifted(const cm_integer_args *args, int32_t row_sum, int32_t column_sum, size_t depth)
+{
+    const uint32_t of_a = SHIFTED && !args->a_signed ? 128 : 0, of_b = SHIFTED && args->b_signed ? 128 : 0;
+    return (int32_t)(of_a * (uint32_t)column_sum - of_b * (uint32_t)row_sum - of_a * of_b * (uint32_t)depth);
+}
+
+static CM_NOINLINE void tile(const cm_integer_args *args, const workspace_layout *w, const packed_b *b, const int32_t *column_sums,
+                             size_t row, size_t rows, size_t column, size_t depth, int first)
+{
+    const size_t most = args->columns - column, width = most < COLUMNS ? most : COLUMNS;
+    const int32_t *from = first ? args->c : args->d;
+    int32_t total[ROWS][COLUMNS];
+    vi acc[ROWS][VECTORS];
+    for (size_t r = 0; r < ROWS; r++) {
+        memset(total[r], 0, sizeof total[r]);
+        if (from) memcpy(total[r], from + (row + (r < rows ? r : rows - 1)) * args->columns + column, width * sizeof(int32_t));
+    }
+    memset(acc, 0, sizeof acc);
+    products(w->a, b, depth, acc);
+    for (size_t r = 0; r < rows; r++) {
+        int32_t *d = args->d + (row + r) * args->columns + column;
+        for (int v = 0; v < VECTORS; v++) {
+            vi sum = vi_wrapping_add(vi_load(&total[r][v * VL]), acc[r][v]);
+            if (SHIFTED) {
+                int32_t more[VL];
+                for (int l = 0; l < VL; l++) more[l] = shifted(args, w->row_sum[r], column_sums[v * VL + l], depth);
+                sum = vi_wrapping_add(sum, vi_load(more));
+            }
+            if (args->clamp) { /* the sum of one instruction is far from overflow, so one overflow at most shows in the sign */
+                vi before = vi_load(&total[r][v * VL]), step = (vi)((vu)sum - (vu)before);
+                vi over = (~(before ^ step) & (before ^ sum)) >> 31;
+                sum = (((before >> 31) ^ INT32_MAX) & over) | (sum & ~over);
+            }
+            vi_store(&total[r][v * VL], sum);
+        }
+        memcpy(d, total[r], width * sizeof(int32_t));
+    }
+}
+
+void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace)
+{
+    workspace_layout *w = (void *)((unsigned char *)workspace + (64 - (uintptr_t)workspace % 64) % 64);
+    const size_t step = args->clamp ? (size_t)args->clamp : DEPTH;
+    for (size_t column0 = 0; column0 < args->columns; column0 += BLOCK) {
+        const size_t columns = args->columns - column0 < BLOCK ? args->columns - column0 : BLOCK;
+        for (size_t k = 0; k < args->depth; k += step) {
+            const size_t depth = args->depth - k < step ? args->depth - k : step, padded = (depth + TOGETHER - 1) / TOGETHER * TOGETHER;
+            for (size_t j = 0; j < columns; j += COLUMNS)
+                pack_columns(args, column0 + j, columns - j < COLUMNS ? columns - j : COLUMNS, k, depth, padded, w->b + j * DEPTH,
+                             w->column_sum + j);
+            for (size_t row = row_begin; row < row_end; row += ROWS) {
+                const size_t rows = row_end - row < ROWS ? row_end - row : ROWS;
+                pack_rows(args, row, rows, k, depth, padded, w);
+                for (size_t j = 0; j < columns; j += COLUMNS)
+                    tile(args, w, w->b + j * DEPTH, w->column_sum + j, row, rows, column0 + j, padded, k == 0);
+            }
+        }
+    }
 }

@@ -51,3 +51,33 @@ void CM_NAME(cm_pack_panels)(const float *x, size_t depth, size_t columns, size_
         for (size_t j = 0; j < CM_PANEL; j++) flag[j0 + j] = (uint8_t)worst[j];
     }
 }
+
+#define PANELS_OF(name, type)                                                                                        \
+    static void name(const type *x, ptrdiff_t along, ptrdiff_t across, size_t depth, size_t columns, size_t padded, type *out) \
+    {                                                                                                                \
+        for (size_t j0 = 0; j0 < columns; j0 += CM_PANEL) {                                                          \
+            const size_t width = columns - j0 < CM_PANEL ? columns - j0 : CM_PANEL;                                  \
+            for (size_t k = 0; k < padded; k++, out += CM_PANEL) {                                                   \
+                const type *from = k < depth ? x + (ptrdiff_t)k * along + (ptrdiff_t)j0 * across : x;                \
+                if (k < depth && across == 1 && width == CM_PANEL) {                                                 \
+                    memcpy(out, from, CM_PANEL * sizeof(type));                                                      \
+                    continue;                                                                                        \
+                }                                                                                                    \
+                for (size_t j = 0; j < CM_PANEL; j++)                                                                \
+                    out[j] = k < depth && j < width ? from[(ptrdiff_t)j * across] : 0;                               \
+            }                                                                                                        \
+        }                                                                                                            \
+    }
+PANELS_OF(panels_8, uint8_t)
+PANELS_OF(panels_16, uint16_t)
+PANELS_OF(panels_32, uint32_t)
+PANELS_OF(panels_64, uint64_t)
+
+void CM_NAME(cm_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded,
+                        void *out)
+{
+    if (size == 1) panels_8(x, along, across, depth, columns, padded, out);
+    else if (size == 2) panels_16(x, along, across, depth, columns, padded, out);
+    else if (size == 4) panels_32(x, along, across, depth, columns, padded, out);
+    else panels_64(x, along, across, depth, columns, padded, out);
+}

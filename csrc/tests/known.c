@@ -122,15 +122,18 @@ static void chain_answers(const cm_kernels *k)
 
 static void integer_answers(const cm_kernels *k)
 {
-    const int32_t a[] = {127, 127}, b[] = {127, 127}, c = INT32_MAX - 20000;
-    int32_t *panels = panels_of(b, 2, 1, sizeof *b), d = 0;
-    cm_integer_args args = {1, 1, 2, a, panels, &c, &d, 0};
-    k->matmul->integer(&args, 0, 1);
+    const int8_t a[] = {127, 127}, b[] = {127, 127};
+    const int32_t c = INT32_MAX - 20000;
+    int32_t d = 0;
+    void *workspace = items(k->matmul->integer_workspace(), 1);
+    cm_integer_args args = {.rows = 1, .columns = 1, .depth = 2, .a = a, .b = b, .a_line = 2, .a_along = 1, .b_line = 1,
+                            .b_along = 1, .a_signed = 1, .b_signed = 1, .c = &c, .d = &d, .clamp = 0};
+    k->matmul->integer(&args, 0, 1, workspace);
     EXPECT(d == INT32_MIN + (2 * 127 * 127 - 20001), "integer, wrapping: %d", d);
     args.clamp = 32;
-    k->matmul->integer(&args, 0, 1);
+    k->matmul->integer(&args, 0, 1, workspace);
     EXPECT(d == INT32_MAX, "integer, clamped: %d", d);
-    free(panels);
+    free(workspace);
 }
 
 /* ---- formats --------------------------------------------------------------------------------------------------- */

@@ -36,6 +36,85 @@ static void scale_terms(const uint8_t *codes, size_t lines, size_t given, size_t
         }
 }
 
+/* x as codes of a format; transposed copies serve to try strides */
+static cm_codes codes_of(const cm_kernels *k, const layout *f, const float *x, size_t lines, size_t depth, ptrdiff_t line,
+                         ptrdiff_t along)
+{
+    const size_t n = lines * depth;
+    const int bytes = f->shift ? 4 : layout_bits(f) > 8 ? 2 : 1;
+    const cm_encode_spec to = encode_spec(f, CM_NEAREST_EVEN, 0); /* infinity stays infinity */
+    void *codes = items(n, (size_t)bytes);
+    if (bytes == 4) memcpy(codes, x, n * 4); /* tf32 codes are float32 patterns */
+    else if (bytes == 2) k->formats->encode_f32_u16(x, codes, n, &to, NULL);
+    else k->formats->encode_f32_u8(x, codes, n, &to, NULL);
+    const cm_decode_spec s = decode_spec(f);
+    return (cm_codes){
+        .codes = codes,
+        .line = line,
+        .along = along,
+        .bytes = bytes,
+        .shift = f->shift,
+        .mantissa_bits = f->mantissa_bits,
+        .bias = f->bias,
+        .magnitude_bits = f->exponent_bits + f->mantissa_bits,
+        .max_code = layout_max_code(f),
+        .infinity_code = s.infinity_code,
+        .fnuz = s.fnuz,
+    };
+}
+
+/* the same product straight from codes, in every way that holds its sums, must give the same bits where it gives any */
+static void from_codes(const cm_kernels *k, const fused_unit *u, size_t rows, size_t columns, size_t depth, size_t padded,
+                       const float *a, const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c,
+                       const float *want)
+{
+    const layout *la = layout_named(u->a), *lb = layout_named(u->b);
+    const int narrow = la->mantissa_bits <= 3 && lb->mantissa_bits <= 3 && la->exponent_bits <= 5 && lb->exponent_bits <= 5
+                       && la->bias <= 16 && lb->bias <= 16 && u->fraction_bits <= 13
+                       && !u->scale_block && u->floor_exponent <= (u->output == CM_RNE_F16 ? -20 : -126);
+    const int integer = u->fused <= 8 && !u->scale_block && la->exponent_bits <= 5 && lb->exponent_bits <= 5;
+    for (int way = CM_WIDE; way <= CM_INTEGER; way++) {
+        if ((way == CM_NARROW && !narrow) || (way == CM_INTEGER && !integer)) continue;
+        float *d = NEW(float, rows * columns);
+        uint8_t *left = NEW(uint8_t, rows * columns), *left_rows = NEW(uint8_t, rows);
+        cm_fused_codes_args args = {
+            .rows = rows,
+            .columns = columns,
+            .depth = depth,
+            .padded = padded,
+            .a = codes_of(k, la, a, rows, depth, (ptrdiff_t)depth, 1),
+            .b = codes_of(k, lb, b, columns, depth, 1, (ptrdiff_t)columns),
+            .scale_block = (size_t)u->scale_block,
+            .scale_count = u->scale_block ? (depth + (size_t)u->scale_block - 1) / (size_t)u->scale_block : 0,
+            .c = c,
+            .c_min_exponent = u->c_min_exponent,
+            .d = d,
+            .fused = u->fused,
+            .fraction_bits = u->fraction_bits,
+            .floor_exponent = u->floor_exponent,
+            .output = u->output,
+            .way = way,
+            .left = left,
+            .left_rows = left_rows,
+        };
+        args.a.scales = u->scale_block ? scale_a : NULL;
+        args.b.scales = u->scale_block ? scale_b : NULL;
+        void *workspace = items(k->matmul->fused_codes_workspace(&args), 1);
+        k->matmul->fused_codes(&args, 0, rows / 3, workspace);
+        k->matmul->fused_codes(&args, rows / 3, rows, workspace);
+        size_t given = 0;
+        for (size_t i = 0; i < rows * columns; i++) {
+            EXPECT(left[i] || memcmp(&d[i], &want[i], sizeof *d) == 0, "fused from codes, %s x %s, way %d, element %zu: %a, not %a",
+                   u->a, u->b, way, i, (double)d[i], (double)want[i]);
+            EXPECT(!left[i] || left_rows[i / columns], "fused from codes: an unmarked row");
+            given += !left[i];
+        }
+        EXPECT(given > 0 || rows * columns < 100, "fused from codes, %s x %s, way %d: nothing computed", u->a, u->b, way);
+        void *all[] = {d, left, left_rows, workspace, (void *)args.a.codes, (void *)args.b.codes};
+        for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    }
+}
+
 void fused_product(const cm_kernels *k, const fused_unit *u, size_t rows, size_t columns, size_t depth, const float *a,
                    const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c, float *d)
 {
@@ -76,6 +155,8 @@ void fused_product(const cm_kernels *k, const fused_unit *u, size_t rows, size_t
         .group = u->group,
     };
     k->matmul->fused(&args, 0, rows);
+
+    if (!u->group) from_codes(k, u, rows, columns, depth, padded, a, b, scale_a, scale_b, c, d);
 
     float *again = NEW(float, rows * columns); /* threads split the rows: no bit may change */
     args.d = again;

@@ -36,7 +36,8 @@ static void set_environment(environment e) { (void)e; }
 static size_t sweep(const cm_kernels *k, result *out)
 {
     size_t n = sweep_formats(k, out);
-    return n + sweep_matmul(k, out + n);
+    n += sweep_matmul(k, out + n);
+    return n + sweep_collectives(k, out + n);
 }
 
 static void check_tier(const cm_kernels *k, result *first, size_t *count)

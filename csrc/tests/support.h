@@ -95,5 +95,6 @@ typedef struct {
 /* run every kernel of the table; returns how many results were written to `out` (room for 64) */
 size_t sweep_formats(const cm_kernels *k, result *out);
 size_t sweep_matmul(const cm_kernels *k, result *out);
+size_t sweep_collectives(const cm_kernels *k, result *out);
 
 #endif

@@ -114,22 +114,78 @@ static uint64_t chain(const cm_kernels *k, int wide)
     return h;
 }
 
+static uint64_t policy(const cm_kernels *k, int kind)
+{
+    static const struct {
+        size_t tile, lanes;
+    } columns[] = {{1, 1}, {7, 2}, {32, 4}, {64, 3}, {512, 2}};
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (size_t o = 0; o < sizeof columns / sizeof *columns; o++)
+            for (int with_c = 0; with_c < 2; with_c++) {
+                const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
+                float *a = NEW(float, m * depth), *b = NEW(float, depth * n), *c = NEW(float, m * n), *d = NEW(float, m * n);
+                operand(k, layout_named("bf16"), a, m, depth, depth, 1, s + 100);
+                operand(k, layout_named("tf32"), b, n, depth, 1, n, s + 110);
+                fill_f32(c, m * n, s + 120);
+                float *panels = panels_of(b, depth, n, sizeof *b);
+                cm_policy_args args = {m, n, depth, columns[o].tile, columns[o].lanes, kind, a, panels, with_c ? c : NULL, d};
+                k->matmul->policy(&args, 0, m / 2);
+                k->matmul->policy(&args, m / 2, m);
+                hash(&h, d, m * n * sizeof *d);
+                void *all[] = {a, b, c, d, panels};
+                for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+            }
+    return h;
+}
+
+static uint64_t elementwise(const cm_kernels *k)
+{
+    enum { N = 3001 };
+    float *x = NEW(float, N), *y = NEW(float, N), *z = NEW(float, N), *d = NEW(float, N);
+    uint64_t h = HASH_START, state = 130;
+    for (int round = 0; round < 3; round++) {
+        fill_f32(x, N, 140 + (uint64_t)round);
+        fill_f32(y, N, 150 + (uint64_t)round);
+        if (round == 1) /* any code */
+            for (size_t i = 0; i < N; i++) x[i] = cm_float32((uint32_t)next_random(&state)), y[i] = cm_float32((uint32_t)next_random(&state));
+        memset(z, 0, N * sizeof *z);
+        if (round < 2) /* what remains beside the negated product lies below its last place */
+            k->matmul->fma_f32(x, y, z, z, N);
+        for (size_t i = 0; i < N; i++) z[i] = cm_float32(round < 2 ? cm_bits32(z[i]) ^ 1u << 31 : (uint32_t)next_random(&state));
+        k->matmul->fma_f32(x, y, z, d, N);
+        hash(&h, d, N * sizeof *d);
+    }
+    void *all[] = {x, y, z, d};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+    return h;
+}
+
 static uint64_t integer(const cm_kernels *k)
 {
     uint64_t h = HASH_START;
     for (size_t s = 0; s < SHAPE_COUNT; s++)
         for (int32_t clamp = 0; clamp <= 32; clamp += 16) {
             const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
-            int32_t *a = NEW(int32_t, m * depth), *b = NEW(int32_t, depth * n), *c = NEW(int32_t, m * n), *d = NEW(int32_t, m * n);
+            int8_t *a = NEW(int8_t, m * depth);
+            uint8_t *b = NEW(uint8_t, depth * n), *again = NEW(uint8_t, depth * n);
+            int32_t *c = NEW(int32_t, m * n), *d = NEW(int32_t, m * n), *e = NEW(int32_t, m * n);
+            void *workspace = items(k->matmul->integer_workspace(), 1);
             uint64_t state = s + 90;
             for (size_t i = 0; i < m * depth; i++) a[i] = (int8_t)next_random(&state);
             for (size_t i = 0; i < depth * n; i++) b[i] = (uint8_t)next_random(&state);
             for (size_t i = 0; i < m * n; i++) c[i] = i % 3 ? INT32_MAX - (int32_t)(i * 100) : INT32_MIN + (int32_t)i;
-            int32_t *panels = panels_of(b, depth, n, sizeof *b);
-            cm_integer_args args = {m, n, depth, a, panels, c, d, clamp};
-            k->matmul->integer(&args, 0, m);
+            cm_integer_args args = {m, n, depth, a, b, (ptrdiff_t)depth, 1, 1, (ptrdiff_t)n, 1, 0, c, d, clamp};
+            k->matmul->integer(&args, 0, m, workspace);
             hash(&h, d, m * n * sizeof *d);
-            void *all[] = {a, b, c, d, panels};
+
+            for (size_t i = 0; i < depth; i++) /* B by columns, and the rows in two parts: no bit may change */
+                for (size_t j = 0; j < n; j++) again[j * depth + i] = b[i * n + j];
+            args.b = again, args.b_line = (ptrdiff_t)depth, args.b_along = 1, args.d = e;
+            k->matmul->integer(&args, 0, m / 2, workspace);
+            k->matmul->integer(&args, m / 2, m, workspace);
+            EXPECT(memcmp(d, e, m * n * sizeof *d) == 0, "integer: strides or a split over rows changed bits");
+            void *all[] = {a, b, again, c, d, e, workspace};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
         }
     return h;
@@ -147,6 +203,9 @@ size_t sweep_matmul(const cm_kernels *k, result *out)
     }
     *out++ = (result){"chain_f32", chain(k, 0)};
     *out++ = (result){"chain_f64", chain(k, 1)};
+    *out++ = (result){"policy bf16 products", policy(k, CM_POLICY_BF16_PRODUCTS)};
+    *out++ = (result){"policy element sums", policy(k, CM_POLICY_ELEMENT_SUMS)};
+    *out++ = (result){"fma_f32", elementwise(k)};
     *out++ = (result){"integer", integer(k)};
     return (size_t)(out - start);
 }

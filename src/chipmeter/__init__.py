@@ -10,6 +10,8 @@ array([[0.05157471]], dtype=float32)
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from chipmeter._tiers import tier, tiers, use_tier
@@ -19,23 +21,40 @@ from chipmeter.matmul import matmul
 from chipmeter.quantize import QuantizedTensor, quantize, sqnr
 
 if TYPE_CHECKING:
+    from chipmeter import ops, testing
+    from chipmeter.analysis import error_analysis
     from chipmeter.chips import chip, system
+    from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
+    from chipmeter.frontier import frontier
+    from chipmeter.identification import identify
+    from chipmeter.matmul import sensitivity
     from chipmeter.verify import verify
 
 __all__ = [
     "QuantizedTensor",
     "__version__",
+    "all_gather",
+    "all_reduce",
+    "all_to_all",
+    "broadcast",
     "cast",
     "chip",
     "compare",
     "decode",
+    "error_analysis",
     "estimate",
+    "frontier",
+    "identify",
     "matmul",
+    "ops",
     "quantize",
+    "reduce_scatter",
+    "sensitivity",
     "sqnr",
     "system",
+    "testing",
     "tier",
     "tiers",
     "use_tier",
@@ -44,15 +63,38 @@ __all__ = [
 
 # The cost side reads tables and configs; whoever only wants bits should not wait for it.
 _LATER = {
+    "all_gather": "chipmeter.collectives",
+    "all_reduce": "chipmeter.collectives",
+    "all_to_all": "chipmeter.collectives",
+    "broadcast": "chipmeter.collectives",
+    "reduce_scatter": "chipmeter.collectives",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
+    "error_analysis": "chipmeter.analysis",
     "estimate": "chipmeter.cost",
+    "frontier": "chipmeter.frontier",
+    "identify": "chipmeter.identification",
+    "sensitivity": "chipmeter.matmul",
     "verify": "chipmeter.verify",
 }
+_MODULES = ("ops", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"chipmeter.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'chipmeter' has no attribute {name!r}")
     return getattr(importlib.import_module(_LATER[name]), name)
+
+
+class _Package(ModuleType):
+    """The package, in which a function wins over the room of the same name, whichever is imported first."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _LATER and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+import sys
+from typing import Any, cast
 
 import ml_dtypes
 import numpy as np
@@ -23,6 +24,66 @@ def dtype_of(name: str) -> np.dtype[Any]:
     return np.dtype(getattr(ml_dtypes, name, name))
 
 
+def as_array(x: ArrayLike, what: str) -> AnyArray:
+    """Give an array over the memory of whatever holds one: NumPy, torch, DLPack, the buffer protocol; else convert.
+
+    torch's bfloat16 and 8-bit floats, which neither NumPy nor DLPack exchanges, come as the ml_dtypes of the same name.
+    torch is recognised, never imported: who has a tensor has imported it.
+
+    Raises
+    ------
+    TypeError
+        For a tensor that is not in this machine's memory, or not strided.
+
+    Examples
+    --------
+    >>> as_array(memoryview(b"ab"), "x")
+    array([97, 98], dtype=uint8)
+    """
+    if isinstance(x, (np.ndarray, np.generic, int, float, list, tuple)):
+        return np.asarray(x)
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(x, torch.Tensor):
+        if x.device.type != "cpu" or x.layout is not torch.strided:
+            raise TypeError(f"{what} must be a dense tensor on the CPU, got layout {x.layout} on {x.device}")
+        held = x.detach().resolve_conj().resolve_neg()
+        name = str(held.dtype).removeprefix("torch.")
+        if name == "bfloat16" or name.startswith("float8"):
+            word = torch.int16 if name == "bfloat16" else torch.uint8
+            return np.asarray(held.view(word).numpy()).view(dtype_of(name))
+        return np.asarray(held.numpy())
+    if hasattr(x, "__dlpack__") and not hasattr(x, "__array__") and not hasattr(x, "__array_interface__"):
+        try:
+            return np.from_dlpack(cast(Any, x))
+        except (BufferError, RuntimeError) as error:
+            raise TypeError(f"{what} cannot be read through DLPack: {error}") from error
+    return np.asarray(x)
+
+
+def to_torch(x: AnyArray) -> Any:
+    """Give a torch tensor over an array's memory, without a copy.
+
+    Parameters
+    ----------
+    x : ndarray
+        Writable; of a dtype that torch has too: its own, bfloat16 and the 8-bit floats of the same name. Other one-byte
+        codes (4- and 6-bit floats, int4) come as torch.uint8.
+
+    Raises
+    ------
+    ImportError
+        If torch is not installed.
+    """
+    import torch
+
+    if x.dtype.kind in "fiub" and x.dtype.isbuiltin == 1:
+        return torch.from_numpy(x)
+    word = torch.int16 if x.dtype.itemsize == 2 else torch.uint8
+    held = torch.from_numpy(x.view(np.int16 if x.dtype.itemsize == 2 else np.uint8))
+    dtype = getattr(torch, x.dtype.name, None)
+    return held.view(dtype) if dtype is not None and dtype.itemsize == word.itemsize else held
+
+
 def real_array(x: ArrayLike, what: str) -> AnyArray:
     """Take an array of real numbers, C-contiguous, as float32 or float64; half types widen to float32, exactly.
 
@@ -31,7 +92,7 @@ def real_array(x: ArrayLike, what: str) -> AnyArray:
     TypeError
         For anything that is not an array of float16, bfloat16, a type of at most 8 bits, float32 or float64.
     """
-    a = np.asarray(x)
+    a = as_array(x, what)
     if a.dtype in (np.float32, np.float64):
         return np.ascontiguousarray(a).reshape(a.shape)
     if is_small_float(a.dtype):

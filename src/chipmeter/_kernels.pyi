@@ -1,6 +1,6 @@
 # Types of the doors to the C kernels; arrays are C-contiguous, outputs are written in place.
 
-from typing import TypeAlias, final
+from typing import Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ _U8: TypeAlias = NDArray[np.uint8]
 _U16: TypeAlias = NDArray[np.uint16]
 _U32: TypeAlias = NDArray[np.uint32]
 _I8: TypeAlias = NDArray[np.int8]
+_I16: TypeAlias = NDArray[np.int16]
 _I32: TypeAlias = NDArray[np.int32]
 _Pair: TypeAlias = tuple[int, int]
 
@@ -100,6 +101,12 @@ def nvfp4_f32(
 def scaled_f32_u8(x: _F32, scales: _F32, codes: _U8, element: EncodeSpec) -> None: ...
 def scaled_f32_s8(x: _F32, scales: _F32, codes: _I8, low: int, high: int) -> None: ...
 
+# floating-point environment
+@final
+class ieee_environment:
+    def __enter__(self) -> Self: ...
+    def __exit__(self, kind: object, value: object, traceback: object) -> None: ...
+
 # matmul
 def pack_rows(x: _F32, min_exponent: int, value: _F32, exponent: _I32, flag: _U8) -> None: ...
 def pack_panels(x: _F32, min_exponent: int, value: _F32, exponent: _I32, flag: _U8) -> None: ...
@@ -123,13 +130,88 @@ def fused(
     row_begin: int,
     row_end: int,
 ) -> None: ...
+
+@final
+class CodeSpec:
+    def __init__(
+        self,
+        shift: int,
+        mantissa_bits: int,
+        bias: int,
+        magnitude_bits: int,
+        max_code: int,
+        infinity_code: int,
+        fnuz: bool,
+    ) -> None: ...
+
+def exponents_within(x: _U8 | _U16 | _U32, spec: CodeSpec, limit: int) -> bool: ...
+def panels_of(x: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None: ...
+
+@final
+class FusedCodes:
+    def __init__(
+        self,
+        a: _U8 | _U16 | _U32,
+        a_spec: CodeSpec,
+        b: _U8 | _U16 | _U32,
+        b_spec: CodeSpec,
+        c: _F32 | None,
+        c_min_exponent: int,
+        d: _F32,
+        padded: int,
+        fused_products: int,
+        fraction_bits: int,
+        floor_exponent: int,
+        output: int,
+        way: int,
+        scale_block: int,
+        a_scales: _U8 | None,
+        b_scales: _U8 | None,
+        left: _U8,
+        left_rows: _U8,
+    ) -> None: ...
+    def workspace(self) -> int: ...
+    def run(self, row_begin: int, row_end: int, workspace: _U8) -> None: ...
+
 def chain_f32(
     a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, row_begin: int, row_end: int
 ) -> None: ...
 def chain_f64(
     a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, row_begin: int, row_end: int
 ) -> None: ...
-def integer(a: _I32, b: _I32, c: _I32 | None, d: _I32, clamp: int, row_begin: int, row_end: int) -> None: ...
+def fma_f32(x: _F32, y: _F32, z: _F32, out: _F32) -> None: ...
+def policy(
+    a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, lanes: int, policy: int, row_begin: int, row_end: int
+) -> None: ...
+def integer_workspace() -> int: ...
+def integer(
+    a: _U8,
+    a_signed: bool,
+    b: _U8,
+    b_signed: bool,
+    c: _I32 | None,
+    d: _I32,
+    clamp: int,
+    row_begin: int,
+    row_end: int,
+    workspace: _U8,
+) -> None: ...
+def lane_rows(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I32, spans: _I16) -> None: ...
+def lane_panels(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I16, spans: _I16) -> None: ...
+def lanes(
+    model: str,
+    a: tuple[_F32, _I32, _I16],
+    b: tuple[_F32, _I16, _I16],
+    c: _F32 | None,
+    d: _F32,
+    products: int,
+    instruction: int,
+    fraction_bits: int,
+    groups: int,
+    row_begin: int,
+    row_end: int,
+) -> None: ...
+def binary(a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int) -> None: ...
 
 # collectives
 def reduce(

@@ -1,6 +1,6 @@
 """Thin doors from Python to the C kernels: re-check what memory safety needs, drop the GIL, call."""
 
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int8_t, int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef int need(bint holds, str what) except -1:
@@ -9,6 +9,7 @@ cdef int need(bint holds, str what) except -1:
     return 0
 
 
+include "_doors/fpenv.pxi"
 include "_doors/formats.pxi"
 include "_doors/quantize.pxi"
 include "_doors/matmul.pxi"

@@ -5,6 +5,7 @@ Unlike the format's own NumPy loader this one reads BF16, the 8-bit floats and t
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 from collections.abc import Iterator, Mapping
@@ -12,11 +13,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
+import ml_dtypes
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from chipmeter._names import unknown_name
+from chipmeter._packing import unpack_codes
 from chipmeter._safetensors import (
     DTYPES,
     MAX_HEADER_BYTES,
@@ -34,6 +37,13 @@ from chipmeter._safetensors import (
 __all__ = ["DTYPES", "INDEX_NAME", "MAX_HEADER_BYTES", "Checkpoint", "StoredType", "TensorInfo"]
 
 INDEX_NAME: Final = "model.safetensors.index.json"
+
+
+_UNPACKED: Final = {
+    "F4": np.dtype(ml_dtypes.float4_e2m1fn),
+    "F6_E2M3": np.dtype(ml_dtypes.float6_e2m3fn),
+    "F6_E3M2": np.dtype(ml_dtypes.float6_e3m2fn),
+}
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -65,6 +75,8 @@ class Checkpoint:
         In the order of the headers.
     metadata : mapping of str to str
         The files' own `__metadata__`; of the same key in two shards the last file's value.
+    metadata_by_file : dict of Path to mapping
+        The same, file by file.
 
     Raises
     ------
@@ -91,26 +103,29 @@ class Checkpoint:
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         self._maps: dict[Path, NDArray[np.uint8]] = {}
-        metadata: dict[str, str] = {}
+        self.metadata_by_file: dict[Path, Mapping[str, str]] = {}
         if not self.path.exists():
             raise FileNotFoundError(f"{self.path}: no such file or folder; give a *.safetensors file or its folder")
         if not self.path.is_dir():
-            tensors = self._open(self.path, metadata)
+            tensors = self._open(self.path)
         elif (self.path / INDEX_NAME).exists():
-            tensors = self._open_indexed(self.path / INDEX_NAME, metadata)
+            tensors = self._open_indexed(self.path / INDEX_NAME)
         else:
             files = sorted(self.path.glob("*.safetensors"))
             if not files:
                 raise ValueError(f"{self.path}: found no *.safetensors file in this folder; at least one is needed")
             tensors = {}
             for file in files:
-                for name, info in self._open(file, metadata).items():
+                for name, info in self._open(file).items():
                     if name in tensors:
                         other = tensors[name].path.name
                         refuse(file, name, f"found in {other} too", f"one file for each name, or an {INDEX_NAME}")
                     tensors[name] = info
         self.tensors: Mapping[str, TensorInfo] = MappingProxyType(tensors)
-        self.metadata: Mapping[str, str] = MappingProxyType(metadata)
+        merged: dict[str, str] = {}
+        for own in self.metadata_by_file.values():
+            merged.update(own)
+        self.metadata: Mapping[str, str] = MappingProxyType(merged)
 
     def __contains__(self, name: object) -> bool:
         return name in self.tensors
@@ -150,8 +165,26 @@ class Checkpoint:
             array.flags.writeable = False
         return array
 
-    def _open(self, path: Path, metadata: dict[str, str]) -> dict[str, TensorInfo]:
-        """Check one file's header, map the file, and add its metadata to `metadata`."""
+    def elements(self, name: str) -> NDArray[Any]:
+        """Give the tensor `name` with one array element for each of its own, as `tensors[name].shape` says.
+
+        Packed dtypes come unpacked, a copy, in the ml_dtypes dtype of one byte (float4_e2m1fn, float6_e2m3fn,
+        float6_e3m2fn; the lowest bits of the first byte hold the first element); all others as indexing gives them.
+
+        Raises
+        ------
+        ValueError
+            As indexing does.
+        """
+        array, info = self[name], self.tensors[name]
+        if (dtype := _UNPACKED.get(info.dtype)) is None:
+            return array
+        codes = unpack_codes(array, DTYPES[info.dtype].bits, math.prod(info.shape))
+        unpacked: NDArray[Any] = codes.view(dtype).reshape(info.shape)
+        return unpacked
+
+    def _open(self, path: Path) -> dict[str, TensorInfo]:
+        """Check one file's header, map the file, and keep its metadata."""
         if not path.is_file():
             raise ValueError(f"{path}: not a regular file; a safetensors file or a folder of them is accepted")
         with path.open("rb") as file:
@@ -159,10 +192,10 @@ class Checkpoint:
             header = read_header(path, file, size)
             tensors, own_metadata = parse_header(path, header, size - 8 - len(header))
             self._maps[path] = np.frombuffer(mmap.mmap(file.fileno(), size, access=mmap.ACCESS_READ), np.uint8)
-        metadata.update(own_metadata)
+        self.metadata_by_file[path] = MappingProxyType(own_metadata)
         return tensors
 
-    def _open_indexed(self, index: Path, metadata: dict[str, str]) -> dict[str, TensorInfo]:
+    def _open_indexed(self, index: Path) -> dict[str, TensorInfo]:
         """Open the shards that `index` names and keep the tensors that it maps to them."""
         if not index.is_file():
             raise ValueError(f"{index}: not a regular file; a JSON shard index is accepted")
@@ -181,7 +214,7 @@ class Checkpoint:
                     refuse(index, name, f"found shard {shown(shard)}", accepted)
                 if not os.path.exists(index.parent / shard):  # not Path.exists: that raises for a name too long
                     refuse(index, name, f"found shard {shown(shard)}, which is not there", "a file that exists")
-                shards[shard] = self._open(index.parent / shard, metadata)
+                shards[shard] = self._open(index.parent / shard)
             if name not in shards[shard]:
                 refuse(index, name, f"not found in its shard {shown(shard)}", "a shard that holds it")
         return {name: shards[shard][name] for name, shard in weight_map.items()}

@@ -23,7 +23,7 @@ def test_help_lists_every_command_without_importing_them() -> None:
     code = "import sys; from chipmeter.cli import main; sys.argv = ['chipmeter', '--help']\ntry: main()\nexcept SystemExit: pass\n"
     code += "assert 'scipy' not in sys.modules and 'rich.table' not in sys.modules, 'help imports too much'"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    for name in ("chips", "compare", "estimate", "formats", "info", "units", "verify"):
+    for name in ("chips", "claims", "compare", "estimate", "factory", "formats", "frontier", "info", "units", "verify"):
         assert name in done.stdout
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chipmeter.matmul import Chain, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul import Chain, ExactDot, FlooredDot, FlushedDot, IntegerDot, PairedHalves, Unit
 from chipmeter.matmul.operands import operand_dtype
 from chipmeter.reference import matmul as models
-from chipmeter.reference.ieee import add, convert, multiply
-from chipmeter.reference.layouts import F32, LAYOUTS
+from chipmeter.reference.ieee import add
+from chipmeter.reference.layouts import LAYOUTS
 from chipmeter.reference.numbers import decode
+from chipmeter.reference.systolic import column_dot
 
 Array = np.ndarray[Any, Any]
 CONVERSION = {"rz-f32": "RZ-FP32", "rz-e8m13": "RZ-E8M13", "rne-f16": "RNE-FP16"}
@@ -31,31 +32,38 @@ def padded(codes: list[int], size: int, filler: int = 0) -> list[int]:
     return codes + [filler] * (-len(codes) % size)
 
 
-def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None) -> int:
+def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None, sa: list[int], sb: list[int]) -> int:
     """Tiles from zero added to the accumulator, or one chain that starts at it."""
-    kinds = (unit.a, unit.b, unit.d) if unit.scale is None else ("f32", "f32", unit.d)
-    dot = {"sequential": models.sequential_dot, "pairwise": models.pairwise_dot, "f64": models.wide_sequential_dot}[
-        model.order
-    ]
     if model.tile == 0:  # whole instructions: a padding zero turns an accumulator of -0 to +0
-        return canonical(dot(padded(a, unit.k), padded(b, unit.k), c or 0, *kinds), unit.d)
-    total = c
+        dot = models.sequential_dot(padded(a, unit.k), padded(b, unit.k), c or 0, unit.a, unit.b, unit.d)
+        return canonical(dot, unit.d)
+    total, block = c, unit.scale_block
     for k in range(0, len(a), model.tile):
-        # a negative zero is the neutral element of addition, so the tree of products keeps its own sign of zero
-        start = 1 << LAYOUTS[unit.d].bits - 1 if model.order == "pairwise" else 0
-        part = dot(a[k : k + model.tile], b[k : k + model.tile], start, *kinds)
-        total = part if total is None else add(total, part, LAYOUTS[unit.d])
+        tile = slice(k, k + model.tile)
+        scales = None
+        if block:
+            blocks = slice(k // block, (k + model.tile) // block)
+            scales = (sa[blocks], sb[blocks])
+        for part in column_dot(a[tile], b[tile], unit.a, unit.b, model.order, lanes=model.lanes, scales=scales):
+            total = part if total is None else add(total, part, LAYOUTS[unit.d])
     assert total is not None
     return canonical(total, unit.d)
 
 
-def dequantized(codes: list[int], kind: str, scales: list[int], block: int) -> list[int]:
-    """float32 codes of element times block scale, one rounding."""
-    layout = LAYOUTS[kind]
-    return [
-        multiply(convert(x, layout, F32), convert(scales[k // block], LAYOUTS["ue8m0"], F32), F32)
-        for k, x in enumerate(codes)
-    ]
+def amd_chain(unit: Unit, model: ExactDot | FlushedDot | FlooredDot, a: list[int], b: list[int], c: int) -> int:
+    """Whole instructions in turn: a flushed accumulator is flushed at the start of each."""
+    lanes = min(model.products, unit.k)
+    for k in range(0, len(a), unit.k):
+        x, y = a[k : k + unit.k], b[k : k + unit.k]
+        match model:
+            case ExactDot():
+                c = models.exact_dot(x, y, c, unit.a, unit.b, lanes=lanes)
+            case FlushedDot():
+                c = models.flushed_pairwise_dot(x, y, c, unit.a, unit.b, lanes=lanes)
+            case FlooredDot():
+                dot = models.truncate_round_dot if model.groups == 1 else models.grouped_truncate_round_dot
+                c = dot(x, y, c, unit.a, unit.b, lanes=lanes, fraction_bits=model.fraction_bits)
+    return canonical(c, "f32")
 
 
 def one_output(unit: Unit, a: list[int], b: list[int], c: int | None, sa: list[int], sb: list[int]) -> int:
@@ -69,9 +77,9 @@ def one_output(unit: Unit, a: list[int], b: list[int], c: int | None, sa: list[i
             half = unit.d == "f16"
             return models.two_pass_truncated_dot(padded(a, 32), padded(b, 32), c or 0, unit.a, unit.b, half=half)
         case Chain():
-            if unit.scale is not None:
-                a, b = dequantized(a, unit.a, sa, unit.scale_block), dequantized(b, unit.b, sb, unit.scale_block)
-            return chain(unit, model, a, b, c)
+            return chain(unit, model, a, b, c, sa, sb)
+        case ExactDot() | FlushedDot() | FlooredDot():
+            return amd_chain(unit, model, padded(a, unit.k), padded(b, unit.k), c or 0)
     a, b = padded(a, unit.k), padded(b, unit.k)
     parameters: dict[str, Any] = {
         "lanes": min(model.products, unit.k),

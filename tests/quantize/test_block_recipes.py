@@ -22,7 +22,7 @@ ELEMENTS = {
     "float8_e4m3fnuz": "e4m3fnuz", "float8_e5m2fnuz": "e5m2fnuz", "float6_e2m3fn": "e2m3", "float6_e3m2fn": "e3m2",
     "float4_e2m1fn": "e2m1",
 }  # fmt: skip
-RULES = ("floor", "ceil", "even", "round-up")
+RULES = ("floor", "ceil", "even", "round-up", "headroom", "three-quarters")
 
 
 def mx(element: str, rule: str, block: int = 32) -> Recipe:

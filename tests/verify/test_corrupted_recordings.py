@@ -98,3 +98,24 @@ def test_a_nan_of_another_payload_differs_where_the_nan_is_canonical_only(tmp_pa
     assert different
     assert {row.mismatches for row in different} == {changed["f16_f16_f32_4.npz"]}
     assert {row.note.split(", ")[-1] for row in different} == {"f16_f16_f32_4.npz:D0"}
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "position"),
+    [
+        ("outputs.npz", "gloo_allreduce_ring_bfloat16_n5_wide_c29", 7),
+        ("outputs.npz", "openmpi_reduce_in_order_binary_n7_cancel_c1003_r6", 1002),
+        ("special_mpich_recursive_doubling_n3.npz", "max", 399),
+    ],
+)
+def test_a_flipped_bit_of_a_collective_is_one_mismatch(tmp_path: Path, file: str, key: str, position: int) -> None:
+    source, target = DATA / "collectives", tmp_path / "copy"
+    shutil.copytree(source, target)
+    with np.load(target / file) as full:
+        arrays = {name: full[name].copy() for name in full.files}
+    flat = arrays[key].reshape(-1).view(f"u{arrays[key].dtype.itemsize}")
+    flat[position] ^= flat.dtype.type(1)
+    np.savez(target / file, **arrays)
+    (row,) = (row for row in verify(target).rows if row.mismatches)
+    assert key in row.name
+    assert row.mismatches == 1

@@ -271,3 +271,28 @@ def test_no_tiles_is_nothing_compared(tmp_path: Path) -> None:
     index["rows"][0]["tiles"] = 0
     (row,) = verify(store(tmp_path, index, {name: array[:0] for name, array in arrays.items()})).rows
     assert (row.compared, row.mismatches, row.unsupported) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n": 3}, "x.npz: input shape .* does not fit 3 ranks"),
+        ({"count": 5}, "does not fit|do not fit"),
+        ({"root": 2}, "root 2 is not one of 2 ranks"),
+        ({"input": "z.npz"}, "z.npz: not a readable npz file"),
+        ({"key": "w"}, "array 'w' is missing"),
+        ({"dtype": "float64"}, "must have numbers of 8 bytes"),
+        ({"input_columns": [0, 9]}, "do not fit columns 0 to 9"),
+        ({"n": -1}, r"at `\$.records\[0\].n`"),
+    ],
+)
+def test_a_lying_collective_is_refused(tmp_path: Path, change: Index, message: str) -> None:
+    record = {"file": "a.npz", "input": "x.npz", "library_key": "gloo", "collective": "allreduce", "name": "ring"}
+    record |= {"n": 2, "count": 4, "dtype": "float32", "op": "sum"}
+    np.savez(tmp_path / "x.npz", x=np.ones((2, 4), np.float32))
+    np.savez(tmp_path / "a.npz", y=np.full(4, 2, np.float32))
+    (tmp_path / "index.json").write_text(json.dumps({"records": [record]}))
+    assert verify(tmp_path).agrees
+    (tmp_path / "index.json").write_text(json.dumps({"records": [record | change]}))
+    with pytest.raises(ValueError, match=message):
+        verify(tmp_path)

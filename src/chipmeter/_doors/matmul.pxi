@@ -22,6 +22,25 @@ cdef extern from "chipmeter/matmul.h" nogil:
         float *d
         int32_t fused, fraction_bits, floor_exponent, output, group
 
+    ctypedef struct cm_codes:
+        const void *codes
+        ptrdiff_t line, along
+        int32_t bytes, shift, mantissa_bits, bias, magnitude_bits
+        uint32_t max_code, infinity_code
+        int32_t fnuz
+        const uint8_t *scales
+
+    ctypedef struct cm_fused_codes_args:
+        size_t rows, columns, depth, padded
+        cm_codes a, b
+        size_t scale_block, scale_count
+        const float *c
+        int32_t c_min_exponent
+        float *d
+        int32_t fused, fraction_bits, floor_exponent, output, way
+        uint8_t *left
+        uint8_t *left_rows
+
     ctypedef struct cm_chain_args:
         size_t rows, columns, depth, tile
         int32_t order
@@ -30,21 +49,65 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const void *c
         void *d
 
+    ctypedef struct cm_policy_args:
+        size_t rows, columns, depth, tile, lanes
+        int32_t policy
+        const float *a
+        const float *b
+        const float *c
+        float *d
+
     ctypedef struct cm_integer_args:
         size_t rows, columns, depth
-        const int32_t *a
-        const int32_t *b
+        const void *a
+        const void *b
+        ptrdiff_t a_line, a_along, b_line, b_along
+        int32_t a_signed, b_signed
         const int32_t *c
         int32_t *d
         int32_t clamp
 
+    ctypedef struct cm_lanes:
+        const float *value
+        const int16_t *range
+
+    ctypedef struct cm_lanes_args:
+        size_t rows, columns, depth
+        cm_lanes a, b
+        const int32_t *ea
+        const int16_t *eb
+        const float *c
+        float *d
+        int32_t products, instruction, fraction_bits, groups
+
+    ctypedef struct cm_binary_args:
+        size_t rows, columns, words
+        const uint8_t *a
+        const uint8_t *b
+        const int32_t *c
+        int32_t *d
+        int32_t both
+
     ctypedef struct cm_matmul_kernels:
         void (*pack_rows)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*pack_panels)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
+        void (*panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, void *) noexcept nogil
+        int (*exponents_within)(const cm_codes *, size_t, size_t, int32_t) noexcept nogil
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
+        size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
+        void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
-        void (*integer)(const cm_integer_args *, size_t, size_t) noexcept nogil
+        void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
+        void (*policy)(const cm_policy_args *, size_t, size_t) noexcept nogil
+        void (*lane_rows)(const float *, size_t, size_t, size_t, int32_t, int32_t, float *, int32_t *, int16_t *) noexcept nogil
+        void (*lane_panels)(const float *, size_t, size_t, size_t, int32_t, int32_t, float *, int16_t *, int16_t *) noexcept nogil
+        void (*exact)(const cm_lanes_args *, size_t, size_t) noexcept nogil
+        void (*flushed)(const cm_lanes_args *, size_t, size_t) noexcept nogil
+        void (*floored)(const cm_lanes_args *, size_t, size_t) noexcept nogil
+        void (*binary)(const cm_binary_args *, size_t, size_t) noexcept nogil
+        size_t (*integer_workspace)() noexcept nogil
+        void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
 
 
 cdef const cm_matmul_kernels *active_matmul = NULL  # of the active tier: see use_tier
@@ -135,6 +198,138 @@ def fused(tuple a not None, tuple b not None, const float[:, ::1] c, int c_min_e
         active_matmul.fused(&args, row_begin, row_end)
 
 
+cdef class CodeSpec:
+    """How the codes of an operand are laid out; checked once, so that the kernels may trust it."""
+
+    cdef cm_codes fields
+
+    def __init__(self, int shift, int mantissa_bits, int bias, int magnitude_bits, uint32_t max_code, uint32_t infinity_code,
+                 bint fnuz):
+        need(0 <= mantissa_bits <= 10 and mantissa_bits < magnitude_bits <= mantissa_bits + 8 and 0 <= shift <= 16
+             and 1 <= bias <= 127, "CodeSpec: fields")
+        self.fields.shift, self.fields.mantissa_bits, self.fields.bias = shift, mantissa_bits, bias
+        self.fields.magnitude_bits, self.fields.max_code, self.fields.infinity_code = magnitude_bits, max_code, infinity_code
+        self.fields.fnuz = fnuz
+        self.fields.scales = NULL
+
+
+cdef int take_codes(cm_codes *codes, CodeSpec spec, const uint8_t[:, :] x8, const uint16_t[:, :] x16, const uint32_t[:, :] x32,
+                    bint transposed) except -1:
+    """Fill in one matrix of any strides; `transposed` for B, whose lines are columns."""
+    cdef ptrdiff_t first, second, size
+    codes[0] = spec.fields
+    if x8 is not None:
+        codes.codes, codes.bytes, first, second = &x8[0, 0], 1, x8.strides[0], x8.strides[1]
+    elif x16 is not None:
+        codes.codes, codes.bytes, first, second = &x16[0, 0], 2, x16.strides[0], x16.strides[1]
+    else:
+        codes.codes, codes.bytes, first, second = &x32[0, 0], 4, x32.strides[0], x32.strides[1]
+    size = codes.bytes
+    need(first % size == 0 and second % size == 0 and spec.fields.shift + spec.fields.magnitude_bits < 8 * size,
+         "codes: strides or width")
+    codes.line, codes.along = (second // size, first // size) if transposed else (first // size, second // size)
+    return 0
+
+
+def exponents_within(x not None, CodeSpec spec not None, int limit) -> bool:
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize == 2 else None
+    cdef const uint32_t[:, :] x32 = x if x.itemsize == 4 else None
+    cdef cm_codes codes
+    cdef size_t lines = x.shape[0], depth = x.shape[1]
+    cdef int within
+    need(lines > 0 and depth > 0 and 0 <= limit <= 300, "exponents_within: shape or limit")
+    take_codes(&codes, spec, x8, x16, x32, False)
+    with nogil:
+        within = active_matmul.exponents_within(&codes, lines, depth, limit)
+    return within != 0
+
+
+def panels_of(x not None, out not None) -> None:
+    """Copy x (depth x columns) of unsigned integers, any strides, to out (panels x padded x PANEL) of the same type."""
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize == 2 else None
+    cdef const uint32_t[:, :] x32 = x if x.itemsize == 4 else None
+    cdef const uint64_t[:, :] x64 = x if x.itemsize == 8 else None
+    cdef uint8_t[::1] target = out.reshape(-1).view("u1")
+    cdef ptrdiff_t first = x.strides[0], second = x.strides[1]
+    cdef size_t depth = x.shape[0], columns = x.shape[1], size = x.itemsize, padded = out.shape[1]
+    cdef const void *source
+    need(depth > 0 and columns > 0 and out.itemsize == size and out.ndim == 3 and <size_t>out.shape[0] == panels(columns)
+         and out.shape[2] == PANEL and padded >= depth and first % <ptrdiff_t>size == 0 and second % <ptrdiff_t>size == 0,
+         "panels_of: shapes or strides")
+    if x8 is not None:
+        source = &x8[0, 0]
+    elif x16 is not None:
+        source = &x16[0, 0]
+    elif x32 is not None:
+        source = &x32[0, 0]
+    else:
+        source = &x64[0, 0]
+    with nogil:
+        active_matmul.panels(source, first // <ptrdiff_t>size, second // <ptrdiff_t>size, size, depth, columns, padded,
+                             &target[0])
+
+
+cdef class FusedCodes:
+    """One product of the fused model from codes: arguments checked once, then run by ranges of rows."""
+
+    cdef cm_fused_codes_args args
+    cdef object alive
+
+    def __init__(self, a not None, CodeSpec a_spec not None, b not None, CodeSpec b_spec not None, const float[:, ::1] c,
+                 int c_min_exponent, float[:, ::1] d not None, size_t padded, int fused_products, int fraction_bits,
+                 int floor_exponent, int output, int way, size_t scale_block, const uint8_t[:, ::1] a_scales,
+                 const uint8_t[:, ::1] b_scales, uint8_t[:, ::1] left not None, uint8_t[::1] left_rows not None):
+        cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
+        cdef const uint8_t[:, :] a8 = a if a.itemsize == 1 else None, b8 = b if b.itemsize == 1 else None
+        cdef const uint16_t[:, :] a16 = a if a.itemsize == 2 else None, b16 = b if b.itemsize == 2 else None
+        cdef const uint32_t[:, :] a32 = a if a.itemsize == 4 else None, b32 = b if b.itemsize == 4 else None
+        need(rows > 0 and columns > 0 and depth > 0 and a.ndim == b.ndim == 2 and a.shape[0] == rows
+             and b.shape == (depth, columns), "fused_codes: shapes")
+        need(c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns), "fused_codes: c")
+        need(<size_t>left.shape[0] == rows and <size_t>left.shape[1] == columns and <size_t>left_rows.shape[0] == rows,
+             "fused_codes: left")
+        need(1 <= fused_products <= 32 and padded >= depth and padded % fused_products == 0 and 0 <= output <= 2
+             and 10 <= fraction_bits <= 25 and -400 <= floor_exponent <= -15, "fused_codes: parameters")
+        take_codes(&self.args.a, a_spec, a8, a16, a32, False)
+        take_codes(&self.args.b, b_spec, b8, b16, b32, True)
+        need(0 <= way <= 2, "fused_codes: unknown way")
+        need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
+                          and narrow_enough(&self.args.b)), "fused_codes: not narrow")
+        need(way != 2 or (fused_products <= 8 and scale_block == 0), "fused_codes: not for int32 sums")
+        self.args.scale_block = scale_block
+        if scale_block:
+            self.args.scale_count = (depth + scale_block - 1) // scale_block
+            need(scale_block % fused_products == 0 and a_scales is not None and b_scales is not None
+                 and <size_t>a_scales.shape[0] == rows and <size_t>b_scales.shape[0] == columns
+                 and <size_t>a_scales.shape[1] == self.args.scale_count
+                 and <size_t>b_scales.shape[1] == self.args.scale_count, "fused_codes: scales")
+            self.args.a.scales, self.args.b.scales = &a_scales[0, 0], &b_scales[0, 0]
+        self.args.rows, self.args.columns, self.args.depth, self.args.padded = rows, columns, depth, padded
+        self.args.c = &c[0, 0] if c is not None else NULL
+        self.args.c_min_exponent, self.args.d = c_min_exponent, &d[0, 0]
+        self.args.fused, self.args.fraction_bits, self.args.floor_exponent = fused_products, fraction_bits, floor_exponent
+        self.args.output, self.args.way = output, way
+        self.args.left, self.args.left_rows = &left[0, 0], &left_rows[0]
+        self.alive = (a, b, c, d, a_scales, b_scales, left, left_rows)
+
+    def workspace(self) -> int:
+        return active_matmul.fused_codes_workspace(&self.args)
+
+    def run(self, size_t row_begin, size_t row_end, uint8_t[::1] workspace not None) -> None:
+        need(row_begin <= row_end <= self.args.rows, "fused_codes: rows")
+        need(<size_t>workspace.shape[0] >= active_matmul.fused_codes_workspace(&self.args), "fused_codes: workspace")
+        with nogil:
+            active_matmul.fused_codes(&self.args, row_begin, row_end, &workspace[0])
+
+
+cdef bint narrow_enough(const cm_codes *f) noexcept:
+    """Whether exponents lie in -15..16 and significands have at most 4 bits."""
+    cdef int fields = 1 << (f.magnitude_bits - f.mantissa_bits)
+    return f.mantissa_bits <= 3 and 1 - f.bias >= -15 and fields - 1 - f.bias <= 16
+
+
 def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
               float[:, ::1] d not None, size_t tile, int order, size_t row_begin, size_t row_end):
     cdef cm_chain_args args
@@ -163,15 +358,132 @@ def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not Non
         active_matmul.chain_f64(&args, row_begin, row_end)
 
 
-def integer(const int32_t[:, ::1] a not None, const int32_t[:, :, ::1] b not None, const int32_t[:, ::1] c,
-            int32_t[:, ::1] d not None, int clamp, size_t row_begin, size_t row_end):
+def fma_f32(const float[::1] x not None, const float[::1] y not None, const float[::1] z not None, float[::1] out not None):
+    cdef size_t n = out.shape[0]
+    need(<size_t>x.shape[0] == n and <size_t>y.shape[0] == n and <size_t>z.shape[0] == n, "fma: lengths")
+    if n:
+        with nogil:
+            active_matmul.fma_f32(&x[0], &y[0], &z[0], &out[0], n)
+
+
+def policy(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
+           float[:, ::1] d not None, size_t tile, size_t lanes, int policy, size_t row_begin, size_t row_end):
+    cdef cm_policy_args args
+    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
+    need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "policy: an empty or outside range")
+    need(tile > 0 and 1 <= lanes <= 4 and 0 <= policy <= 1, "policy: parameters")
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
+         and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
+         "policy: shapes")
+    args.rows, args.columns, args.depth, args.tile, args.lanes, args.policy = rows, columns, depth, tile, lanes, policy
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    with nogil:
+        active_matmul.policy(&args, row_begin, row_end)
+
+
+def integer_workspace() -> int:
+    return active_matmul.integer_workspace()
+
+
+def integer(const uint8_t[:, :] a not None, bint a_signed, const uint8_t[:, :] b not None, bint b_signed, const int32_t[:, ::1] c,
+            int32_t[:, ::1] d not None, int clamp, size_t row_begin, size_t row_end, uint8_t[::1] workspace not None):
     cdef cm_integer_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "integer: an empty or outside range")
-    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
-         and b.shape[2] == PANEL and clamp >= 0
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[1] == columns and <size_t>b.shape[0] == depth and 0 <= clamp <= 1024
          and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "integer: shapes")
+    need(<size_t>workspace.shape[0] >= active_matmul.integer_workspace(), "integer: workspace")
     args.rows, args.columns, args.depth, args.clamp = rows, columns, depth, clamp
-    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a_line, args.a_along, args.b_along, args.b_line = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
+    args.a_signed, args.b_signed = a_signed, b_signed
     with nogil:
-        active_matmul.integer(&args, row_begin, row_end)
+        active_matmul.integer(&args, row_begin, row_end, &workspace[0])
+
+
+# The models of AMD's matrix cores, and binary instructions.
+
+cdef enum:
+    LANES = 32
+    EXACT_PRODUCTS = 16
+
+
+cdef size_t lane_panels_of(size_t columns) noexcept nogil:
+    return (columns + LANES - 1) // LANES
+
+
+def lane_rows(const float[:, ::1] x not None, int min_exponent, bint flush, float[:, ::1] value not None,
+              int32_t[:, ::1] exponent not None, int16_t[:, ::1] spans not None):
+    cdef size_t rows = x.shape[0], depth = x.shape[1], padded = value.shape[1]
+    need(<size_t>value.shape[0] == rows and <size_t>exponent.shape[0] == rows and <size_t>exponent.shape[1] == padded
+         and <size_t>spans.shape[0] == rows and spans.shape[1] == 2 and padded >= depth and rows > 0 and depth > 0,
+         "lane_rows: shapes")
+    with nogil:
+        active_matmul.lane_rows(&x[0, 0], rows, depth, padded, min_exponent, flush, &value[0, 0], &exponent[0, 0],
+                                &spans[0, 0])
+
+
+def lane_panels(const float[:, ::1] x not None, int min_exponent, bint flush, float[:, :, ::1] value not None,
+                int16_t[:, :, ::1] exponent not None, int16_t[:, ::1] spans not None):
+    cdef size_t depth = x.shape[0], columns = x.shape[1], padded = value.shape[1], count = lane_panels_of(columns)
+    need(<size_t>value.shape[0] == count and <size_t>exponent.shape[0] == count and value.shape[2] == LANES
+         and exponent.shape[2] == LANES and <size_t>exponent.shape[1] == padded and padded >= depth
+         and <size_t>spans.shape[0] == count * LANES and spans.shape[1] == 2 and columns > 0 and depth > 0,
+         "lane_panels: shapes")
+    with nogil:
+        active_matmul.lane_panels(&x[0, 0], depth, columns, padded, min_exponent, flush, &value[0, 0, 0],
+                                  &exponent[0, 0, 0], &spans[0, 0])
+
+
+def lanes(str model not None, tuple a not None, tuple b not None, const float[:, ::1] c, float[:, ::1] d not None,
+          int products, int instruction, int fraction_bits, int groups, size_t row_begin, size_t row_end):
+    cdef const float[:, ::1] a_value = a[0]
+    cdef const int32_t[:, ::1] a_exponent = a[1]
+    cdef const int16_t[:, ::1] a_range = a[2]
+    cdef const float[:, :, ::1] b_value = b[0]
+    cdef const int16_t[:, :, ::1] b_exponent = b[1]
+    cdef const int16_t[:, ::1] b_range = b[2]
+    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a_value.shape[1], count = lane_panels_of(columns)
+    cdef cm_lanes_args args
+    cdef void (*kernel)(const cm_lanes_args *, size_t, size_t) noexcept nogil
+    need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "lanes: an empty or outside range")
+    need(<size_t>a_value.shape[0] == rows and <size_t>a_exponent.shape[0] == rows
+         and <size_t>a_exponent.shape[1] == depth and <size_t>a_range.shape[0] == rows and a_range.shape[1] == 2,
+         "lanes: packed a")
+    need(<size_t>b_value.shape[0] == count and <size_t>b_value.shape[1] == depth and b_value.shape[2] == LANES
+         and <size_t>b_exponent.shape[0] == count and <size_t>b_exponent.shape[1] == depth
+         and b_exponent.shape[2] == LANES and <size_t>b_range.shape[0] == count * LANES and b_range.shape[1] == 2,
+         "lanes: packed b")
+    need(c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns), "lanes: c")
+    need(1 <= products <= EXACT_PRODUCTS and instruction > 0 and instruction % products == 0 and depth % instruction == 0,
+         "lanes: products and instruction")
+    if model == "exact":
+        need(0 <= fraction_bits <= 23, "exact: fraction bits")
+        kernel = active_matmul.exact
+    elif model == "flushed":
+        need(products == 2 or products == 4, "flushed: products")
+        kernel = active_matmul.flushed
+    else:
+        need(model == "floored", "lanes: model")
+        need(10 <= fraction_bits <= 24 and (groups == 1 or (groups == 2 and products % 2 == 0)), "floored: parameters")
+        kernel = active_matmul.floored
+    args.rows, args.columns, args.depth = rows, columns, depth
+    args.a.value, args.a.range, args.ea = &a_value[0, 0], &a_range[0, 0], &a_exponent[0, 0]
+    args.b.value, args.b.range, args.eb = &b_value[0, 0, 0], &b_range[0, 0], &b_exponent[0, 0, 0]
+    args.c, args.d = &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.products, args.instruction, args.fraction_bits, args.groups = products, instruction, fraction_bits, groups
+    with nogil:
+        kernel(&args, row_begin, row_end)
+
+
+def binary(const uint8_t[:, ::1] a not None, const uint8_t[:, ::1] b not None, const int32_t[:, ::1] c,
+           int32_t[:, ::1] d not None, bint both, size_t row_begin, size_t row_end):
+    cdef size_t rows = d.shape[0], columns = d.shape[1], size = a.shape[1]
+    cdef cm_binary_args args
+    need(rows > 0 and columns > 0 and size > 0 and row_begin <= row_end <= rows, "binary: an empty or outside range")
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == columns and <size_t>b.shape[1] == size and size % 8 == 0
+         and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "binary: shapes")
+    args.rows, args.columns, args.words, args.both = rows, columns, size // 8, both
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    with nogil:
+        active_matmul.binary(&args, row_begin, row_end)

@@ -1,4 +1,4 @@
-"""The command line: `chipmeter compare`, `chips`, `units`, `formats`, `estimate`, `verify`, `info`.
+"""The command line: one file per command, imported when it is called.
 
 Data goes to stdout, talk and progress to stderr. Exit status: 0; 1 when a check failed; 2 for bad input, with one line
 that says what was given and what is accepted.
@@ -13,7 +13,24 @@ import click
 
 from chipmeter._version import __version__
 
-_COMMANDS = ("chips", "collective", "compare", "estimate", "formats", "info", "units", "verify")
+_COMMANDS = (
+    "calibrate",
+    "chips",
+    "claims",
+    "collective",
+    "compare",
+    "estimate",
+    "factory",
+    "formats",
+    "frontier",
+    "identify",
+    "info",
+    "quantize",
+    "record",
+    "units",
+    "validate",
+    "verify",
+)
 
 
 class _Lazy(click.Group):

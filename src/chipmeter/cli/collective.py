@@ -6,7 +6,7 @@ import re
 
 import click
 
-from chipmeter.cli.options import json_option, print_json, print_table
+from chipmeter.cli.options import json_option, print_json, print_table, report_option
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 MOST = 64
@@ -49,59 +49,37 @@ def _sizes(ctx: click.Context, param: click.Parameter, value: str) -> list[int]:
 @click.argument("operation")
 @click.option("--system", required=True, help="A system or chip of the catalogue.")
 @click.option(
-    "--size", "sizes", callback=_sizes, default="8:8G", show_default=True, help="Bytes: SIZE, FROM:TO[:FACTOR]."
+    "--size",
+    "sizes",
+    callback=_sizes,
+    default="8:8G",
+    show_default=True,
+    help="Bytes: SIZE, FROM:TO or FROM:TO:FACTOR.",
 )
 @click.option("--ranks", type=int, help="Ranks; by default all of the system.")
 @click.option("--algorithm", help="Price this algorithm instead of what the library would choose.")
+@report_option
 @json_option
 def collective(
-    operation: str, system: str, sizes: list[int], ranks: int | None, algorithm: str | None, as_json: bool
+    operation: str,
+    system: str,
+    sizes: list[int],
+    ranks: int | None,
+    algorithm: str | None,
+    report_path: str | None,
+    as_json: bool,
 ) -> None:
     """Price a collective (all_reduce, all_gather, ...) on a system, size by size."""
     from chipmeter.collectives import time
 
-    found = [time(algorithm, operation, size, system=system, ranks=ranks) for size in sizes]
+    curve = [time(algorithm, operation, size, system=system, ranks=ranks) for size in sizes]
+    from chipmeter.report import collective as report
+
     if as_json:
-        print_json(found)
-        return
-    from rich.table import Table
+        print_json(curve)
+    else:
+        print_table(report.table(curve))
+    if report_path is not None:
+        from chipmeter.report import page
 
-    one = found[0]
-    table = Table(title=f"{one.operation} on {one.ranks} ranks of {one.system}")
-    table.add_column("bytes", justify="right")
-    for name in ("time", "90 % interval"):
-        table.add_column(name, justify="right")
-    table.add_column("algorithm")
-    for name in ("steps", "algbw GB/s", "busbw GB/s"):
-        table.add_column(name, justify="right")
-    table.add_column("bottleneck")
-    for t in found:
-        table.add_row(
-            _size(t.bytes), _seconds(t.seconds), f"{_seconds(t.low)} .. {_seconds(t.high)}",
-            f"{t.algorithm} {t.protocol}", str(t.steps), f"{t.algbw / 1e9:.3g}", f"{t.busbw / 1e9:.3g}", t.bottleneck,
-        )  # fmt: skip
-    grades = sorted({t.evidence.grade for t in found})
-    table.caption = f"evidence: {', '.join(grades)}; {one.evidence.source}, {one.evidence.date}"
-    print_table(table)
-
-
-def _size(value: int) -> str:
-    """Write bytes in the largest unit that leaves an integer.
-
-    >>> _size(2**20), _size(1000)
-    ('1M', '1000')
-    """
-    unit = next(u for u in ("T", "G", "M", "K", "") if value % _UNITS[u] == 0)
-    return f"{value // _UNITS[unit]}{unit}"
-
-
-def _seconds(value: float) -> str:
-    """Write a time with three digits.
-
-    >>> _seconds(1.5e-5), _seconds(0.0041)
-    ('15 us', '4.1 ms')
-    """
-    for scale, unit in ((1.0, "s"), (1e-3, "ms")):
-        if value >= scale:
-            return f"{value / scale:.3g} {unit}"
-    return f"{value / 1e-6:.3g} us"
+        page.write(report.page(curve), report_path)

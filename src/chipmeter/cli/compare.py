@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from chipmeter._threads import available_cores
-from chipmeter.cli.options import json_option, names, print_json, print_table
+from chipmeter.cli.options import json_option, names, print_json, print_table, report_option
 
 
 @click.command()
@@ -21,6 +21,7 @@ from chipmeter.cli.options import json_option, names, print_json, print_table
 @click.option("--layers", type=int, help="How many layers to measure the error on.")
 @click.option("--threads", type=int, help="Threads of the emulation; default all cores.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV instead of a table.")
+@report_option
 @json_option
 def compare(
     model: str,
@@ -33,6 +34,7 @@ def compare(
     layers: int | None,
     threads: int | None,
     as_csv: bool,
+    report_path: str | None,
     as_json: bool,
 ) -> None:
     """Compare chips and number formats on MODEL.
@@ -65,6 +67,10 @@ def compare(
             threads=available_cores() if threads is None else threads,
             progress=lambda what, share: bar.update(task, description=what, completed=share),
         )
+    if report_path is not None:
+        from chipmeter.report import page, pages
+
+        page.write(pages.comparison_page(result), report_path)
     if as_json:
         print_json(comparison.data(result))
     elif as_csv:

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from chipmeter.cli.options import json_option, print_json, print_table
+from chipmeter.cli.options import json_option, print_json, print_table, report_option
 
 
 @click.command()
@@ -20,6 +20,7 @@ from chipmeter.cli.options import json_option, print_json, print_table
 @click.option("--format", "number_format", default="bf16", show_default=True, help="Number format of matrix operands.")
 @click.option("--tensor-parallel", type=int, help="Chips that share each layer; default the fewest that fit.")
 @click.option("--price", default="on-demand", show_default=True, help="Kind of price: on-demand, capacity-block, ...")
+@report_option
 @json_option
 def estimate(
     model: str,
@@ -32,6 +33,7 @@ def estimate(
     number_format: str,
     tensor_parallel: int | None,
     price: Any,
+    report_path: str | None,
     as_json: bool,
 ) -> None:
     """Estimate one step of MODEL on a chip or system: the breakdown by operation, and every assumption."""
@@ -48,6 +50,10 @@ def estimate(
         model, chip, system=system, phase=phase, batch=batch, seq=seq, context=context, format=number_format,
         tensor_parallel=tensor_parallel, price=price,
     )  # fmt: skip
+    if report_path is not None:
+        from chipmeter.report import page, pages
+
+        page.write(pages.estimate_page(result), report_path)
     totals = {
         "seconds": result.seconds,
         f"{result.unit}s_per_second": result.units_per_second,

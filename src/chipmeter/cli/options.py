@@ -32,6 +32,13 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")(command)
 
 
+def report_option(command: Command) -> Command:
+    """Add --report."""
+    return click.option(
+        "--report", "report_path", type=click.Path(dir_okay=False), help="Also write a self-contained HTML page there."
+    )(command)
+
+
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())

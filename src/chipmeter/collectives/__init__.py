@@ -2,6 +2,8 @@
 
 from chipmeter.collectives.algorithms import ALGORITHMS, Algorithm, Segment, algorithm
 from chipmeter.collectives.build import schedule
+from chipmeter.collectives.explain import Difference, Explanation, difference, explain, reproducibility
+from chipmeter.collectives.move import all_gather, all_to_all, all_to_all_v, broadcast, permute, send
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter
 from chipmeter.collectives.schedule import Round, Schedule, ScheduleError, Transfer, check
 from chipmeter.collectives.timing import Timing, choose, seconds, time
@@ -11,6 +13,8 @@ __all__ = [
     "ALGORITHMS",
     "Algorithm",
     "Arithmetic",
+    "Difference",
+    "Explanation",
     "Level",
     "Round",
     "Schedule",
@@ -20,13 +24,22 @@ __all__ = [
     "Topology",
     "Transfer",
     "algorithm",
+    "all_gather",
     "all_reduce",
+    "all_to_all",
+    "all_to_all_v",
+    "broadcast",
     "check",
     "choose",
+    "difference",
+    "explain",
+    "permute",
     "reduce",
     "reduce_scatter",
+    "reproducibility",
     "schedule",
     "seconds",
+    "send",
     "time",
     "topology",
 ]

@@ -138,10 +138,8 @@ def prepare(shards: ArrayLike, dtype: str | None) -> AnyArray:
         raise ValueError(f"shards must have a shape (ranks, ...), got {x.shape}")
     if x.shape[0] < 2:
         raise ValueError(f"a collective needs at least 2 ranks, got {x.shape[0]}")
-    if dtype is not None:
-        fmt = format_of(dtype)
-        if fmt.dtype != x.dtype.name:
-            x = x.astype(dtype) if dtype in _TYPES and not fmt.dtype else cast(x, fmt)
+    if dtype is not None and dtype != x.dtype.name:
+        x = x.astype(dtype) if dtype in ("float32", "float64") and x.dtype.kind != "c" else cast(x, dtype)
     if (x.dtype.name not in _TYPES and not x.dtype.name.startswith("float8_e")) or x.dtype.name == "float8_e8m0fnu":
         raise TypeError(f"ranks must hold float64, float32, bfloat16, float16, an fp8 type or integers, got {x.dtype}")
     return np.ascontiguousarray(x)

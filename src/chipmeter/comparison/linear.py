@@ -13,6 +13,7 @@ from chipmeter.formats import cast
 from chipmeter.matmul import matmul
 from chipmeter.matmul.units import OPERANDS, Unit
 from chipmeter.quantize import QuantizedTensor, quantize
+from chipmeter.quantize.recipes import RECIPES
 
 Float32 = NDArray[np.float32]
 
@@ -27,6 +28,27 @@ RECIPE_OF_OPERAND = {
 }
 """How float32 data becomes a unit's operands, by operand and scale type: one scale per token and per output channel
 without block scales; the round-up rule for MX. Types that are not here are cast element by element."""
+
+OTHER_RECIPES = {
+    ("e4m3", None): ("fp8",),
+    ("e4m3ieee", None): ("fp8-240",),
+    ("s8", None): ("int8",),
+    ("e4m3", "ue8m0"): ("mxfp8",),
+    ("e2m3", "ue8m0"): ("mxfp6",),
+    ("e2m1", "ue8m0"): ("mxfp4",),
+}
+"""What else is in use: one scale per tensor, and OCP's floor rule for MX."""
+
+
+def recipes_of(unit: Unit) -> tuple[str, ...]:
+    """List the recipes that give a unit its operands, the usual one first.
+
+    >>> from chipmeter.matmul import unit
+    >>> recipes_of(unit("h100/fp8")), recipes_of(unit("h100/bf16"))
+    (('fp8-row', 'fp8'), ('bfloat16',))
+    """
+    kind = (unit.a, unit.scale)
+    return (RECIPE_OF_OPERAND.get(kind, OPERANDS[unit.a]), *OTHER_RECIPES.get(kind, ()))
 
 
 @dataclass(frozen=True)
@@ -45,11 +67,13 @@ class EmulatedLinear:
 
     unit: Unit
     threads: int | None = None
+    named: str | None = None
+    """A recipe in place of the usual one."""
 
     @property
     def recipe(self) -> str:
         """Name of the recipe, or of the format that elements are cast to."""
-        return RECIPE_OF_OPERAND.get((self.unit.a, self.unit.scale), OPERANDS[self.unit.a])
+        return self.named or recipes_of(self.unit)[0]
 
     def __call__(self, x: Float32, weight: Float32, bias: Float32 | None, name: str) -> Float32:
         """Compute the layer."""
@@ -58,9 +82,9 @@ class EmulatedLinear:
         return y if bias is None else np.asarray(y + bias, np.float32)
 
     def _operand(self, x: Float32, axis: int) -> AnyArray | QuantizedTensor:
-        if self.recipe in OPERANDS.values():
-            return x if self.unit.a == "f32" else cast(x, self.recipe, threads=self.threads)
-        return quantize(x, self.recipe, axis=axis, threads=self.threads)
+        if self.recipe in RECIPES:
+            return quantize(x, self.recipe, axis=axis, threads=self.threads)
+        return x if self.unit.a == "f32" else cast(x, self.recipe, threads=self.threads)
 
     def _product(self, a: AnyArray | QuantizedTensor, b: AnyArray | QuantizedTensor) -> Float32:
         if isinstance(a, QuantizedTensor) and isinstance(b, QuantizedTensor) and self.unit.d == "s32":

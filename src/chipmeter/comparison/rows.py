@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chipmeter._names import UnknownNameError, unknown_name
-from chipmeter.checkpoint import Checkpoint
 from chipmeter.chips import Chip, Price, PriceKind, cheapest_price, chip, chips
-from chipmeter.comparison.error import EncoderProbe, MatrixProbe, NumericError, Probe
+from chipmeter.chips.records import FORMATS
+from chipmeter.comparison.error import NumericError
 from chipmeter.comparison.linear import EmulatedLinear, Progress
+from chipmeter.comparison.probe import probe_of
 from chipmeter.cost import Estimate, estimate
 from chipmeter.matmul import Unit
 from chipmeter.matmul import unit as find_unit
@@ -123,17 +124,17 @@ def compare(
     if layers is not None and (isinstance(layers, bool) or not isinstance(layers, int) or layers < 1):
         raise ValueError(f"layers must be a positive integer, got {layers!r}")
     architecture, folder = locate(model)
-    places = [(c, f) for c in _chips(chips) for f in _formats(formats)]
+    places = [(c, f) for c in chips_named(chips or DEFAULT_CHIPS) for f in formats_named(formats or DEFAULT_FORMATS)]
     pairs = [(c, f) for c, f in places if f in c.peak]
     skipped = tuple(f"{c.id} has no {f} matrix rate" for c, f in places if f not in c.peak and formats is not None)
     if not pairs:
         raise ValueError("no chip asked for has any of the formats asked for: " + "; ".join(skipped[:3]))
     costs = [
-        estimate(architecture, c, phase=phase, batch=batch, seq=seq, context=context, format=f, price=_price(c))
+        estimate(architecture, c, phase=phase, batch=batch, seq=seq, context=context, format=f, price=rentable_price(c))
         for c, f in pairs
     ]
     linears = [_linear(c, f, threads) for c, f in pairs]
-    probe = _probe(architecture, folder, layers)
+    probe = probe_of(architecture, folder, layers)
     errors: dict[Unit, NumericError] = {}
     reference = find_unit("cpu/fp32")
     units = list(dict.fromkeys([reference, *(linear.unit for linear in linears if linear is not None)]))
@@ -174,29 +175,20 @@ def locate(model: str | os.PathLike[str]) -> tuple[Architecture, Path | None]:
     return architecture, folder if folder is not None and architecture == preset("minilm") else None
 
 
-def _probe(architecture: Architecture, folder: Path | None, layers: int | None) -> Probe:
-    if folder is None:
-        return MatrixProbe(architecture, None, layers)
-    runnable = architecture.kind == "encoder" and (folder / "tokenizer.json").is_file()
-    return EncoderProbe(folder, layers) if runnable else MatrixProbe(architecture, Checkpoint(folder), layers)
+def chips_named(names: Sequence[str]) -> list[Chip]:
+    """Look up chips; ``["all"]`` gives all."""
+    return list(chips()) if list(names) == ["all"] else [chip(name) for name in names]
 
 
-def _chips(names: Sequence[str] | None) -> list[Chip]:
-    if names is not None and list(names) == ["all"]:
-        return list(chips())
-    return [chip(name) for name in (DEFAULT_CHIPS if names is None else names)]
-
-
-def _formats(names: Sequence[str] | None) -> list[str]:
-    from chipmeter.chips.records import FORMATS
-
-    for name in names or ():
+def formats_named(names: Sequence[str]) -> list[str]:
+    """Check the names of number formats and drop what is named twice."""
+    for name in names:
         if name not in FORMATS:
             raise unknown_name("number format", name, FORMATS)
-    return list(dict.fromkeys(DEFAULT_FORMATS if names is None else names))
+    return list(dict.fromkeys(names))
 
 
-def _price(c: Chip) -> Price | PriceKind:
+def rentable_price(c: Chip) -> Price | PriceKind:
     """Find the lowest on-demand price; where there is none, that of a capacity block, which anybody can buy too."""
     return cheapest_price(c) or cheapest_price(c, ("capacity-block",)) or "on-demand"
 

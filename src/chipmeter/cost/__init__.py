@@ -3,9 +3,13 @@
 from chipmeter.cost.calibration import Efficiency, LinkRate, Rate, efficiency
 from chipmeter.cost.memory import Footprint, footprint, weight_bytes
 from chipmeter.cost.money import dollars, find_price
+from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
+from chipmeter.cost.serving import Serving
+from chipmeter.cost.shape import Shape
 from chipmeter.cost.step import estimate
+from chipmeter.cost.training import Plan
 
 __all__ = [
     "Efficiency",
@@ -14,12 +18,19 @@ __all__ = [
     "LinkRate",
     "OpEstimate",
     "OpTime",
+    "Plan",
+    "Prediction",
     "Rate",
+    "Serving",
+    "Shape",
+    "decode_step",
     "dollars",
     "efficiency",
     "estimate",
     "find_price",
+    "first_token",
     "footprint",
     "op_time",
+    "training_step",
     "weight_bytes",
 ]

@@ -84,10 +84,8 @@ def assumptions(
     power: PowerModel | None,
 ) -> tuple[str, ...]:
     """List in words what an estimate takes for granted."""
-    gemm, attention = efficiency.of_gemm(formats.gemm), efficiency.attention
     notes = [
-        f"{formats.gemm} GEMMs reach {_rate(gemm)} ({gemm.grade}: {gemm.source})",
-        f"attention in {attention_format(chip, formats)} reaches {_rate(attention)} ({attention.grade})",
+        *_kernel_notes(chip, formats, efficiency),
         f"data between operations in {formats.activation}, cache in {formats.kv}, results written once",
         f"{efficiency.runtime.value / 1e9:.1f} GB of each chip's memory are the runtime's ({efficiency.runtime.grade})",
     ]
@@ -118,6 +116,21 @@ def assumptions(
         else f"{power.assumption}; accelerator boards only, without hosts, network and cooling"
     )
     return tuple(notes)
+
+
+def _kernel_notes(chip: Chip, formats: Formats, efficiency: Efficiency) -> list[str]:
+    gemm, attention = efficiency.of_gemm(formats.gemm), efficiency.attention
+    if efficiency.fitted:
+        return [
+            (
+                f"{formats.gemm} GEMMs and attention follow tile and wave formulas fitted on measured kernels of {chip.id} or "
+                f"its nearest relative (inferred), +{gemm.launch * 1e6:.1f} and {attention.launch * 1e6:.1f} us each"
+            )
+        ]
+    return [
+        f"{formats.gemm} GEMMs reach {_rate(gemm)} ({gemm.grade}: {gemm.source})",
+        f"attention in {attention_format(chip, formats)} reaches {_rate(attention)} ({attention.grade})",
+    ]
 
 
 def _rate(rate: Rate) -> str:

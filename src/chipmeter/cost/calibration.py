@@ -63,6 +63,7 @@ class _Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     runtime: Figure | None = None
     array: tuple[int, int] | None = None
     min_rows: int = 1
+    fitted: bool = False
 
 
 class Efficiency(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,9 @@ class Efficiency(msgspec.Struct, frozen=True, kw_only=True):
         Rows (k) and columns (n) of a systolic array.
     min_rows : int
         Rows of activations below which the array takes no less time.
+    fitted : bool
+        Whether matrix products and attention follow the tile and wave formulas fitted on measured kernels, of this
+        chip or a relative; `gemm` and `attention` then give only what starting a kernel inside a graph takes.
     """
 
     family: str
@@ -95,6 +99,7 @@ class Efficiency(msgspec.Struct, frozen=True, kw_only=True):
     block: Figure | None = None
     array: tuple[int, int] | None = None
     min_rows: int = 1
+    fitted: bool = False
 
     def of_gemm(self, format: str) -> Rate:
         """Look up the constants of GEMMs in a number format.
@@ -156,4 +161,5 @@ def efficiency(chip: Chip) -> Efficiency:
         block=own.block,
         array=own.array,
         min_rows=own.min_rows,
+        fitted=own.fitted,
     )

@@ -1,4 +1,4 @@
-"""Seconds of one operation on one chip: a roofline with the efficiency of the chip's family and a launch time."""
+"""Seconds of one operation on one chip: fitted formulas where kernels were measured, else a roofline with efficiency."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class OpTime(msgspec.Struct, frozen=True, kw_only=True):
 def op_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency | None = None) -> OpTime:
     """Time an operation on one chip.
 
+    Matrix products and attention on chips with measured kernels, or relatives that have, follow the formulas of
+    `chipmeter.cost.gemm` and `chipmeter.cost.attention`; anything else takes
     ``max(flops / (compute x peak), bytes / (memory x bandwidth)) + launch`` for each execution. On a systolic array
     k and n count up to the next multiple of the array, and rows up to the fewest that keep it busy. All-reduces are
     timed by `chipmeter.cost.parallel`; here they take no time.
@@ -79,6 +81,10 @@ def op_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency | None 
     known = efficiency_of(chip) if efficiency is None else efficiency
     if isinstance(op, AllReduce):
         return OpTime(compute=0.0, memory=0.0, launch=0.0, grade="documented")
+    if known.fitted:
+        kernel = fitted_time(op, chip, formats, known)
+        if kernel is not None:
+            return kernel
     peak: Figure | None
     work = op.flops
     if isinstance(op, Gemm):
@@ -89,6 +95,35 @@ def op_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency | None 
     else:
         peak, rate = chip.vector, known.pointwise
     return _time(work, op, chip, peak, rate, formats)
+
+
+def fitted_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency) -> OpTime | None:
+    """Time an operation by the formulas fitted on measured kernels; None where they do not describe it.
+
+    They describe matrix products, causal attention without a window, and decoding with keys and values of one width.
+    Starting a kernel inside a captured graph, operands narrowed already, takes what `efficiency` says.
+    """
+    from chipmeter.cost.kernels import attention_body, gemm_body
+
+    if isinstance(op, Gemm):
+        peak_of(chip, formats.gemm)
+        body, by_compute = gemm_body(op, chip, formats)
+        launch = efficiency.of_gemm(formats.gemm).launch
+    elif isinstance(op, Attention):
+        found = attention_body(op, chip, formats, attention_format(chip, formats))
+        if found is None:
+            return None
+        body, by_compute, launch = *found, efficiency.attention.launch
+    else:
+        return None
+    times = op.count * op.passes
+    seconds = float(max(times * body, op.bytes(formats) / chip.memory_bandwidth.value))
+    return OpTime(
+        compute=seconds if by_compute else 0.0,
+        memory=0.0 if by_compute else seconds,
+        launch=float(times * launch),
+        grade=weakest("inferred", chip.memory_bandwidth.grade),
+    )
 
 
 def _time(work: float, op: Op, chip: Chip, peak: Figure | None, rate: Rate, formats: Formats) -> OpTime:

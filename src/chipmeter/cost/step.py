@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from chipmeter import chips as catalogue
-from chipmeter._names import UnknownNameError
 from chipmeter.chips import Chip, Link, Price, PriceKind, System
 from chipmeter.cost.breakdown import assumptions, breakdown
 from chipmeter.cost.calibration import Efficiency
@@ -17,7 +15,7 @@ from chipmeter.cost.money import dollars, find_price
 from chipmeter.cost.records import Estimate
 from chipmeter.cost.roofline import LIMITS, Limit, peak_of
 from chipmeter.evidence import Grade
-from chipmeter.workloads import Architecture, Formats, Workload, preset, read_config, workload
+from chipmeter.workloads import Architecture, Formats, Workload, find_model, workload
 
 
 def estimate(
@@ -75,7 +73,7 @@ def estimate(
     >>> estimate("llama-3.1-8b", "trn2").joules is None
     True
     """
-    architecture = _model(model)
+    architecture = find_model(model)
     chip_record, system_record = _hardware(chip, system)
     formats = Formats.of(format, weight=weight_format, kv=kv_format)
     peak = peak_of(chip_record, formats.gemm)
@@ -136,20 +134,6 @@ def estimate(
             _price_note(used, price, system_record or chip_record),
         ),
     )
-
-
-def _model(model: Architecture | str | os.PathLike[str]) -> Architecture:
-    if isinstance(model, Architecture):
-        return model
-    if not isinstance(model, str | os.PathLike):
-        raise TypeError(f"model must be an Architecture, a name or a path, got {type(model).__name__}")
-    try:
-        return preset(str(model))
-    except UnknownNameError:
-        path = Path(model)
-        if path.suffix == ".json" or path.exists():
-            return read_config(path)
-        raise
 
 
 def _hardware(chip: Chip | str | None, system: System | str | None) -> tuple[Chip, System | None]:

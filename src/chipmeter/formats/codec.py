@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chipmeter import _kernels
-from chipmeter._arrays import AnyArray, dtype_of, output_array, real_array
+from chipmeter._arrays import AnyArray, as_array, dtype_of, output_array, real_array
 from chipmeter._threads import split, thread_count
 from chipmeter.formats.policies import Overflow, Rounding, check_policy, decode_spec, e8m0_spec, encode_spec
 from chipmeter.formats.records import FORMATS, FloatFormat, Format, IntegerFormat, TableFormat, format_of
@@ -152,7 +152,7 @@ def decode(
     >>> decode(np.uint8([0x7E, 0x01, 0xFF]), "e4m3fn")
     array([4.480000e+02, 1.953125e-03,          nan], dtype=float32)
     """
-    given = np.asarray(codes)
+    given = as_array(codes, "codes")
     fmt = format_of(format) if format is not None else _format_of_dtype(given.dtype)
     dtype = code_dtype(fmt)
     if given.dtype != dtype and given.dtype != _WORDS[dtype.itemsize]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,6 +15,9 @@ from chipmeter.matmul.names import unit as find_unit
 from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
 from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
+
+if TYPE_CHECKING:
+    from chipmeter.matmul.orders import Gemm
 
 Scales = tuple[AnyArray, AnyArray] | None
 
@@ -25,6 +31,8 @@ def matmul(
     scale_a: AnyArray | None = None,
     scale_b: AnyArray | None = None,
     order: Order | None = None,
+    gemm: str | Gemm | None = None,
+    bias: AnyArray | None = None,
     out: AnyArray | None = None,
     threads: int | None = None,
 ) -> AnyArray:
@@ -47,8 +55,15 @@ def matmul(
     scale_a, scale_b : ndarray, optional
         Block scales of a block-scaled unit: (..., M, ceil(K / block)) and (..., ceil(K / block), N), as scale codes.
         A QuantizedTensor brings its own.
-    order : {"sequential", "pairwise", "f64"}, optional
-        For units whose order is not published (`Chain` with policy=True): the order inside a tile.
+    order : str, optional
+        For units whose order is not published (`Chain` with policy=True): the order inside a tile, one of
+        `Unit.orders`; see `Chain` for what each means.
+    gemm : str or Gemm, optional
+        What a library does around the unit: split-K, promotion, emulation, an epilogue (see `chipmeter.matmul.orders`).
+        The unit's own arithmetic stays as it is; where there is an epilogue, `scale_a` and `scale_b` of an unscaled unit
+        are its float32 scales, `c` is its beta operand, and the result has its output type.
+    bias : ndarray, optional
+        Added by the epilogue of `gemm`; broadcasts to the result.
     out : ndarray, optional
         C-contiguous, of the result's shape and dtype, overlapping no input.
     threads : int, optional
@@ -81,6 +96,15 @@ def matmul(
     chosen = find_unit(unit)
     if order is not None:
         chosen = chosen.with_order(order)
+    if gemm is not None:
+        from chipmeter.matmul import library  # most products have none around them
+        from chipmeter.matmul.gemms import gemm as find_gemm
+
+        plain = partial(matmul, unit=chosen, threads=threads)
+        record, workers = find_gemm(gemm), thread_count(threads)
+        return library.run(record, chosen, plain, a, b, c, bias, scale_a, scale_b, out, workers)
+    if bias is not None:
+        raise ValueError("bias is added by an epilogue: give gemm=Gemm(epilogue=Epilogue())")
     a, scale_a, alpha_a = _unwrap(a, scale_a, "a", chosen, -1)
     b, scale_b, alpha_b = _unwrap(b, scale_b, "b", chosen, -2)
     left, right = check_operand(a, chosen.a, "a", chosen), check_operand(b, chosen.b, "b", chosen)

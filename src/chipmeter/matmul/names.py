@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 
 from chipmeter._names import unknown_name
-from chipmeter.matmul import amd, nvidia, systolic
+from chipmeter.matmul import amd, ieee, neuroncore, nvidia, tpu
 from chipmeter.matmul.units import Unit
 
-_SOURCES = (nvidia, amd, systolic)
+_SOURCES = (nvidia, amd, neuroncore, tpu, ieee)
 
 
 @cache

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from chipmeter import _kernels
-from chipmeter._arrays import AnyArray, dtype_of
+from chipmeter._arrays import AnyArray, as_array, dtype_of
 from chipmeter.formats.codec import code_dtype, decode
 from chipmeter.formats.records import FORMATS, FloatFormat, format_of
 from chipmeter.matmul.units import OPERANDS, SCALES, Unit
@@ -47,6 +48,8 @@ def check_operand(x: Any, kind: str, what: str, unit: Unit) -> AnyArray:
     TypeError, ValueError
         Naming the argument, what was given and what the unit takes.
     """
+    if hasattr(x, "__dlpack__"):  # torch, JAX, CuPy on the host, ...
+        x = as_array(x, what)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{what} must be a NumPy array for {unit.name}, got {type(x).__name__}")
     want = operand_dtype(kind)
@@ -65,15 +68,35 @@ def values(x: AnyArray, kind: str) -> NDArray[Any]:
     return decode(x, FORMATS[OPERANDS[kind]])
 
 
-def _layout(kind: str) -> FloatFormat:
+def layout_of(kind: str) -> FloatFormat:
+    """Return the floating-point format of an operand type.
+
+    >>> layout_of("tf32").mantissa_bits
+    10
+    """
     fmt = format_of(OPERANDS[kind])
     assert isinstance(fmt, FloatFormat)
     return fmt
 
 
+def raw_codes(x: AnyArray) -> AnyArray:
+    """View an operand of any strides as the unsigned integers of its codes."""
+    return x.view(np.dtype(f"u{x.dtype.itemsize}"))
+
+
+@cache
+def code_spec(kind: str) -> _kernels.CodeSpec:
+    """Describe an operand type's codes to the kernels."""
+    fmt = layout_of(kind)
+    return _kernels.CodeSpec(
+        fmt.padding, fmt.mantissa_bits, fmt.bias, fmt.magnitude_bits, fmt.max_code,
+        fmt.max_code + 1 if fmt.infinity else 0, fmt.nan == "negative_zero",
+    )  # fmt: skip
+
+
 def pack_rows(a: NDArray[np.float32], kind: str, padded: int) -> Packed:
     """Pack A (rows x depth) with depth padded by zeros."""
-    fmt, rows = _layout(kind), a.shape[0]
+    fmt, rows = layout_of(kind), a.shape[0]
     value, exponent = np.empty((rows, padded), np.float32), np.empty((rows, padded), np.int32)
     flag = np.empty(rows, np.uint8)
     _kernels.pack_rows(a, fmt.min_exponent, value, exponent, flag)
@@ -82,7 +105,7 @@ def pack_rows(a: NDArray[np.float32], kind: str, padded: int) -> Packed:
 
 def pack_panels(b: NDArray[np.float32], kind: str, padded: int) -> Packed:
     """Pack B (depth x columns) into panels with depth and columns padded by zeros."""
-    fmt, panels = _layout(kind), -(-b.shape[1] // PANEL)
+    fmt, panels = layout_of(kind), -(-b.shape[1] // PANEL)
     value = np.empty((panels, padded, PANEL), np.float32)
     exponent = np.empty((panels, padded, PANEL), np.int32)
     flag = np.empty(panels * PANEL, np.uint8)
@@ -92,11 +115,9 @@ def pack_panels(b: NDArray[np.float32], kind: str, padded: int) -> Packed:
 
 def panels_of(b: NDArray[Any], padded: int) -> NDArray[Any]:
     """Lay any matrix (depth x columns) out in zero-padded panels."""
-    depth, columns = b.shape
-    panels = -(-columns // PANEL)
-    full = np.zeros((padded, panels * PANEL), b.dtype)
-    full[:depth, :columns] = b
-    return np.ascontiguousarray(full.reshape(padded, panels, PANEL).transpose(1, 0, 2))
+    out = np.empty((-(-b.shape[1] // PANEL), padded, PANEL), b.dtype)
+    _kernels.panels_of(raw_codes(b), out.view(np.dtype(f"u{b.dtype.itemsize}")))
+    return out
 
 
 def scale_terms(codes: AnyArray, kind: str, padded: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:

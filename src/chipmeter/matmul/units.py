@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from chipmeter.evidence import Evidence
 
 Output = Literal["rz-f32", "rz-e8m13", "rne-f16"]
-Order = Literal["sequential", "pairwise", "f64"]
+Order = Literal[
+    "sequential",
+    "pairwise",
+    "f64",
+    "element-sums",
+    "truncated",
+    "group-scaled",
+    "bf16-products",
+    "four-pass",
+    "three-pass",
+]
 
 
 @dataclass(frozen=True)
@@ -73,24 +83,40 @@ class Chain:
 
     Parameters
     ----------
-    order : {"sequential", "pairwise", "f64"}
-        Inside a tile: fused multiply-adds with k ascending; rounded products, neighbours added level by level; or
-        products and sums in binary64 with one rounding at the end.
+    order : str
+        Inside a tile. "sequential": fused multiply-adds with k ascending. "pairwise": rounded products, neighbours
+        added level by level. "f64": products and sums in binary64 with one rounding at the end. The others exist for
+        policies (see `Unit.orders`). "element-sums": the products of one processing element's `lanes` neighbours are
+        added by a tree of rounded sums, and their sum to the column. "truncated": steps of 32 products and the running
+        sum, cut toward zero to 24 bits below the largest (`TRUNCATED`); block scales enter the exponents.
+        "group-scaled": the products of one scale block are chained from zero, the sum times the scale is rounded once
+        and added to the column. "bf16-products": products rounded to float32, then to bfloat16, and added with k
+        ascending. "four-pass" and "three-pass": float32 operands cut toward zero into 12 high and 12 low bits, one
+        sequential pass each of high x high, high x low, low x high and (four) low x low.
     tile : int
         Elements of K whose sum starts at zero and is then added to the accumulator. 0: one chain that starts at it.
     policy : bool
         Whether the order is a choice, because the vendor has published none: `order=` may then replace it.
+    lanes : {1, 2, 4}
+        Neighbours along K that one processing element multiplies at once (NeuronCore double_row: 2, MX: 4).
     """
 
     order: Order = "sequential"
     tile: int = 0
     policy: bool = False
+    lanes: int = 1
 
     def __post_init__(self) -> None:
-        if self.order not in ("sequential", "pairwise", "f64"):
-            raise ValueError(f"order must be sequential, pairwise or f64, got {self.order!r}")
+        if self.order not in get_args(Order):
+            raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {self.order!r}")
         if self.tile < 0 or (self.tile == 0 and self.order != "sequential"):
             raise ValueError(f"order {self.order!r} needs a positive tile, got {self.tile}")
+        if self.lanes not in (1, 2, 4):
+            raise ValueError(f"a processing element multiplies 1, 2 or 4 pairs at once, got lanes={self.lanes!r}")
+
+
+TRUNCATED = FusedDot(32, 24, "rz-f32", -133)
+"""The step of the order "truncated": a row tile's 32 products, and the bits that Ampere keeps. An assumption."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +126,57 @@ class IntegerDot:
     clamp: bool = False
 
 
-Model = FusedDot | PairedHalves | Chain | IntegerDot
+@dataclass(frozen=True)
+class ExactDot:
+    """The exact fused dot product of CDNA1 (model E): `products` (1 to 16) and c, one rounding to nearest even."""
+
+    products: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.products <= 16:
+            raise ValueError(f"an exact step has 1..16 products, got {self.products}")
+
+
+@dataclass(frozen=True)
+class FlushedDot:
+    """Binary32 products and sums of CDNA2 (model FTZ): 2 or 4 `products` added in pairs, every result flushed."""
+
+    products: int
+
+    def __post_init__(self) -> None:
+        if self.products not in (2, 4):
+            raise ValueError(f"a flushed step has 2 or 4 products, got {self.products}")
+
+
+@dataclass(frozen=True)
+class FlooredDot:
+    """Truncated products, then a floored and rounded sum with the accumulator: CDNA3 (models TR and GTR).
+
+    Parameters
+    ----------
+    products : int
+        Products of one step, 1 to 16; even with two groups.
+    fraction_bits : int
+        Bits kept of the products below their largest exponent, 10 to 24.
+    groups : int
+        1 (TR): all products are aligned together. 2 (GTR): those of even and of odd k apart, and an accumulator more
+        than 25 exponents below the sum is dropped.
+    """
+
+    products: int
+    fraction_bits: int = 24
+    groups: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.products <= 16 or not 10 <= self.fraction_bits <= 24:
+            raise ValueError(
+                f"a floored step has 1..16 products and 10..24 fraction bits, got {self.products} and {self.fraction_bits}"
+            )
+        if self.groups not in (1, 2) or self.products % self.groups:
+            raise ValueError(f"groups must be 1, or 2 with an even number of products, got {self.groups}")
+
+
+Model = FusedDot | PairedHalves | Chain | IntegerDot | ExactDot | FlushedDot | FlooredDot
 
 OPERANDS = {
     "f64": "float64", "f32": "float32", "tf32": "tf32", "f16": "float16", "bf16": "bfloat16",
@@ -126,7 +202,7 @@ class Unit:
         Types of the operands, the accumulator input and the result: keys of `OPERANDS`.
     k : int
         Elements of K per instruction. A GEMM is a chain of instructions over k ascending, K padded with zeros.
-    model : FusedDot, PairedHalves, Chain or IntegerDot
+    model : FusedDot, PairedHalves, Chain, IntegerDot, ExactDot, FlushedDot or FlooredDot
     evidence : Evidence
     scale : str, optional
         Type of the block scales, "ue8m0" or "ue4m3".
@@ -202,10 +278,60 @@ class Unit:
                 need(self.c == self.d and self.d in {"f32", "f64"}, "a chain accumulates in f32 or f64")
                 need(("f64" in operands) == (self.d == "f64"), "f64 operands go with an f64 accumulator")
                 need(not operands & {"s8", "u8", "s32"}, "a chain takes floats")
+                misfit = self._misfit(self.model, self.model.order)
+                need(misfit is None, str(misfit))
+            case ExactDot() | FlushedDot() | FlooredDot():
+                need(
+                    not operands & {"f64", "f32", "s8", "u8", "s32"} and accumulators == {"f32"} and self.scale is None,
+                    "AMD's dot products take unscaled floats of at most 11 bits and accumulate in f32",
+                )
+                need(
+                    self.k % min(self.model.products, self.k) == 0,
+                    f"k = {self.k} and {self.model.products} products per step do not divide",
+                )
+                need(
+                    not isinstance(self.model, FlushedDot) or self.k >= self.model.products,
+                    "a flushed step must fit into k",
+                )
+                need(
+                    not isinstance(self.model, FlooredDot) or self.model.groups == 1 or self.k % 2 == 0,
+                    "two groups need an even k",
+                )
             case IntegerDot():
                 need(
                     operands <= {"s8", "u8"} and accumulators == {"s32"}, "integer operands go with an s32 accumulator"
                 )
+
+    @property
+    def orders(self) -> tuple[Order, ...]:
+        """The orders that `order=` accepts: empty where the accumulation is published.
+
+        >>> from chipmeter.matmul import unit
+        >>> unit("trn2/bf16").orders
+        ('sequential', 'pairwise', 'f64', 'truncated', 'bf16-products')
+        >>> unit("h100/bf16").orders
+        ()
+        """
+        if not isinstance(self.model, Chain) or not self.model.policy:
+            return ()
+        return tuple(order for order in get_args(Order) if self._misfit(self.model, order) is None)
+
+    def _misfit(self, model: Chain, order: Order) -> str | None:
+        """Say why a chain of these types cannot run in an order; None: it can."""
+        wide = bool({self.a, self.b} & {"f32", "f64"})
+        if order in ("sequential", "pairwise", "f64"):
+            return None
+        if self.d != "f32":
+            return "a policy order accumulates in f32"
+        if order == "element-sums" and model.lanes == 1:
+            return "element-sums needs lanes of 2 or 4"
+        if order == "truncated" and (wide or self.scale not in (None, "ue8m0") or self.scale_block not in (0, 32)):
+            return "truncated takes operands of at most 11 bits, unscaled or with one ue8m0 scale per 32"
+        if order == "group-scaled" and (self.scale is None or model.tile % self.scale_block):
+            return "group-scaled needs block scales whose block divides the tile"
+        if order in ("four-pass", "three-pass") and {self.a, self.b} != {"f32"}:
+            return f"{order} takes f32 operands"
+        return None
 
     def with_order(self, order: Order) -> Unit:
         """Return this unit with another order, where the order is a policy.
@@ -215,8 +341,11 @@ class Unit:
         ValueError
             If the unit's order is not a choice.
         """
-        if not isinstance(self.model, Chain) or not self.model.policy:
+        if not self.orders:
             raise ValueError(
                 f"the accumulation of {self.name} is not a policy: {self.evidence.grade}, {self.evidence.source}"
             )
+        if order not in self.orders:
+            raise ValueError(f"{self.name} takes the orders {', '.join(self.orders)}, got {order!r}")
+        assert isinstance(self.model, Chain)
         return replace(self, model=replace(self.model, order=order))

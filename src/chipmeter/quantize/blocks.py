@@ -17,7 +17,7 @@ from chipmeter.quantize.tensor import QuantizedTensor
 GRAIN = 1 << 16
 """Elements below which another thread costs more than it saves."""
 
-_RULES = {"floor": 0, "ceil": 1, "even": 2, "round-up": 3}
+_RULES = {"floor": 0, "ceil": 1, "even": 2, "round-up": 3, "headroom": 4, "three-quarters": 5}
 _E4M3 = FORMATS["float8_e4m3fn"]
 
 

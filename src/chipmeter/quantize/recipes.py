@@ -10,11 +10,12 @@ from chipmeter.evidence import Evidence
 from chipmeter.formats.records import Format, IntegerFormat, TableFormat, format_of
 
 Granularity = Literal["tensor", "row", "block"]
-ScaleRule = Literal["amax", "floor", "ceil", "even", "round-up"]
+ScaleRule = Literal["amax", "floor", "ceil", "even", "round-up", "headroom", "three-quarters"]
 """From the largest magnitude of a block to its scale. `amax`: amax / element maximum, in the scale's format. The
 others give a power of two: `floor` the power of two of amax over that of the element maximum (OCP MX v1.0), `ceil` the
 next one unless amax is a power of two, `even` after adding half an element ulp to amax, `round-up` the smallest that
-avoids overflow, ceil(log2(amax / element maximum)) (cuBLAS, Transformer Engine)."""
+avoids overflow, ceil(log2(amax / element maximum)) (cuBLAS, Transformer Engine), `headroom` twice `floor` (Trainium
+quantize_mx since NKI 0.5), `three-quarters` twice `floor` from 1.75 of a power of two on (compressed-tensors)."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,19 @@ class Recipe:
 
 _OCP = Evidence("documented", "OCP Microscaling Formats (MX) v1.0, sections 5-6")
 _ROUND_UP = Evidence("documented", "NVIDIA cuBLAS block scaling; TransformerEngine mxfp8 cast; torchao to_mx RCEIL")
+_NEURON = Evidence("documented", "AWS Neuron nki.isa.quantize_mx, NKI 0.5.0", "2026-07-07")
+_CT = Evidence("documented", "compressed-tensors 0.20.0, generate_mx_scales")
 _NVFP4 = Evidence("documented", "torchao nvfp4_tensor.py, two-level scaling")
 _AMAX = Evidence(
     "documented", "TransformerEngine current scaling; DeepSeek-V3 act_quant divides by amax / element maximum"
 )
 
 
-def _mx(name: str, element: str) -> tuple[Recipe, Recipe]:
+def _mx(name: str, element: str) -> tuple[Recipe, ...]:
     return (
         Recipe(name, element, "block", 32, "float8_e8m0fnu", "floor", _OCP),
         Recipe(f"{name}-roundup", element, "block", 32, "float8_e8m0fnu", "round-up", _ROUND_UP),
+        Recipe(f"{name}-headroom", element, "block", 32, "float8_e8m0fnu", "headroom", _NEURON),
     )
 
 
@@ -119,6 +123,8 @@ _TABLE: tuple[Recipe, ...] = (
     *_mx("mxfp6", "float6_e2m3fn"),
     *_mx("mxfp6-e3m2", "float6_e3m2fn"),
     *_mx("mxfp4", "float4_e2m1fn"),
+    Recipe("mxfp8-compressed-tensors", "float8_e4m3fn", "block", 32, "float8_e8m0fnu", "three-quarters", _CT),
+    Recipe("mxfp4-compressed-tensors", "float4_e2m1fn", "block", 32, "float8_e8m0fnu", "three-quarters", _CT),
     Recipe("nvfp4", "float4_e2m1fn", "block", 16, "float8_e4m3fn", "amax", _NVFP4, two_level=True),
     Recipe("fp8", "float8_e4m3fn", "tensor", 0, "float32", "amax", _AMAX, aliases=("fp8-tensor",)),
     Recipe("fp8-row", "float8_e4m3fn", "row", 0, "float32", "amax", _AMAX),
@@ -130,7 +136,7 @@ _TABLE: tuple[Recipe, ...] = (
 )
 
 RECIPES: dict[str, Recipe] = {r.name: r for r in _TABLE}
-"""Every named recipe. `-roundup` is NVIDIA's scale rule, the bare MX names are OCP's; `fp8-240` is for chips whose
+"""Every named recipe. `-roundup` is NVIDIA's scale rule, `-headroom` Trainium's, the bare MX names are OCP's; `fp8-240` is for chips whose
 e4m3 ends at 240."""
 
 _BY_NAME = {name: r for r in _TABLE for name in (r.name, *r.aliases)}

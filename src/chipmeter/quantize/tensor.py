@@ -41,6 +41,31 @@ class QuantizedTensor:
         """Shape of the tensor."""
         return self.codes.shape
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that codes (packed) and scales take in memory that wastes none."""
+        scales = self.scales.nbytes + (4 if self.recipe.two_level else 0)
+        return -(-self.codes.size * self.recipe.element_format.bits // 8) + scales
+
+    def check(self) -> None:
+        """Refuse parts that do not belong together: for tensors that come from a file.
+
+        Raises
+        ------
+        ValueError
+            Saying what was found and what the recipe asks for.
+        """
+        if not isinstance(self.axis, int) or not 0 <= self.axis < self.codes.ndim:
+            raise ValueError(f"axis must lie in 0..{self.codes.ndim - 1} for shape {self.shape}, got {self.axis!r}")
+        want = scale_shape(self.recipe, self.shape, self.axis)
+        if want is not None and self.scales.shape != want:
+            raise ValueError(
+                f"scales of the wrong shape: {self.recipe.name} of shape {self.shape} along axis {self.axis} has "
+                f"{want}, got {self.scales.shape}"
+            )
+        if self.scales.dtype.name != self.recipe.scale:
+            raise ValueError(f"{self.recipe.name} has scales of {self.recipe.scale}, got {self.scales.dtype}")
+
     def scale_values(self) -> NDArray[np.float32]:
         """Return the scales as numbers, without the tensor scale."""
         if self.scales.dtype == np.float32:
@@ -94,3 +119,18 @@ class QuantizedTensor:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+
+def scale_shape(recipe: Recipe, shape: tuple[int, ...], axis: int) -> tuple[int, ...] | None:
+    """Shape of the scales of a tensor of `shape` whose blocks run along `axis`; None for a granularity not known here.
+
+    >>> from chipmeter.quantize import recipe_of
+    >>> scale_shape(recipe_of("mxfp8"), (4, 70), 1)
+    (4, 3)
+    """
+    known = {"tensor": 0, "row": 1, "block": -(-shape[axis] // recipe.block) if recipe.block else 0}
+    if recipe.granularity not in known:
+        return None
+    if recipe.granularity == "tensor":
+        return ()
+    return (*shape[:axis], known[recipe.granularity], *shape[axis + 1 :])

@@ -35,7 +35,7 @@ def table(result: Comparison) -> RenderableType:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         padding=(0, 1, 0, 0),
-        title=_title(result, first),
+        title=title(result),
         title_justify="left",
         title_style="bold",
     )
@@ -45,8 +45,8 @@ def table(result: Comparison) -> RenderableType:
     t.add_column("worst layer", no_wrap=True, max_width=34)
     if end_to_end:
         t.add_column("cosine", justify="right", no_wrap=True)
-    for title in (f"time/{per}", "memory", f"J/{per}", f"$/M {per}"):
-        t.add_column(title, justify="right", no_wrap=True)
+    for heading in (f"time/{per}", "memory", f"J/{per}", f"$/M {per}"):
+        t.add_column(heading, justify="right", no_wrap=True)
     t.add_column("limit", no_wrap=True)
     t.add_column("bits", no_wrap=True)
     t.add_row("cpu", "fp32", *_error_cells(result.reference, end_to_end), *([ABSENT] * 5), "documented")
@@ -58,13 +58,15 @@ def table(result: Comparison) -> RenderableType:
             "" if repeated else row.chip.id + (f" x{row.cost.tensor_parallel}" if row.cost.tensor_parallel > 1 else ""),
             row.format,
             *_error_cells(row.error, end_to_end),
-            *_cost_cells(row.cost),
+            *cost_cells(row.cost),
             ABSENT if row.unit is None else row.unit.evidence.grade,
         )
-    return Group(t, Text("\n".join(_notes(result)), style="dim"))
+    return Group(t, Text("\n".join(notes(result)), style="dim"))
 
 
-def _title(result: Comparison, first: Estimate) -> str:
+def title(result: Comparison) -> str:
+    """Say what was compared."""
+    first = result.rows[0].cost
     step = f"batch {first.batch} x {first.seq} tokens" + (f" after {first.context}" if first.context else "")
     return f"{result.model.name}: {first.phase}, {step}; chipmeter {__version__}, {tier()}"
 
@@ -76,7 +78,8 @@ def _error_cells(error: NumericError | None, end_to_end: bool) -> list[str]:
     return cells + ([ABSENT if error.cosine is None else f"{error.cosine:.5f}"] if end_to_end else [])
 
 
-def _cost_cells(cost: Estimate) -> list[str]:
+def cost_cells(cost: Estimate) -> list[str]:
+    """Write time, memory, energy, dollars and limit."""
     guessed = cost.assumed_share > ASSUMED_SHARE
 
     def mark(ingredient: str) -> str:
@@ -93,7 +96,8 @@ def _cost_cells(cost: Estimate) -> list[str]:
     ]
 
 
-def _notes(result: Comparison) -> list[str]:
+def notes(result: Comparison) -> list[str]:
+    """Say what the figures rest on."""
     costs = [row.cost for row in result.rows]
     lines = [
         f"Error: {result.data}.",

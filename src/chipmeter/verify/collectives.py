@@ -42,7 +42,8 @@ def collective_rows(recording: Recording, index: CollectivesIndex) -> Iterator[R
     """Emulate every record; the records of "special" values have one row for each operation."""
     for record in index.records:
         for op in record.ops or (record.op or "sum",):
-            yield _row(recording, record, op, f"{record.file} {op}" if record.ops else record.file)
+            name = record.file if record.key == "y" else f"{record.file}:{record.key}"
+            yield _row(recording, record, op, f"{name} {op}" if record.ops else name)
 
 
 def _row(recording: Recording, record: CollectiveRecord, op: str, name: str) -> Row:
@@ -57,7 +58,9 @@ def _row(recording: Recording, record: CollectiveRecord, op: str, name: str) -> 
         missing = f"the operation {op}"
     if missing is not None or algorithm is None:
         return Row(name, 0, 0, record.count, f"not supported: {missing}")
-    recorded_key = op if record.ops else "y"
+    if (record.root or 0) >= record.n:
+        raise ValueError(f"{record.file}: root {record.root} is not one of {record.n} ranks")
+    recorded_key = op if record.ops else record.key
     x = _input(recording, record)
     op = _OPS.get(op, op)
     try:
@@ -77,7 +80,7 @@ def _row(recording: Recording, record: CollectiveRecord, op: str, name: str) -> 
 
 
 def _input(recording: Recording, record: CollectiveRecord) -> AnyArray:
-    given = recording.archive(record.input).numbers("x", 4)
+    given = recording.archive(record.input).numbers(record.input_key, 4)
     if given.ndim != 2 or len(given) != record.n or record.n < 2:
         raise ValueError(f"{record.input}: input shape {given.shape} does not fit {record.n} ranks")
     low, high = record.input_columns or (0, given.shape[1])

@@ -69,6 +69,20 @@ def _decoded(codes: AnyArray, fmt: FloatFormat) -> Emulated:
     return Emulated(words(decode(raw, fmt)), f"decode {fmt.name}", nan="float32")
 
 
+def _to_finer(x: NDArray[np.float32], fmt: FloatFormat, n: int, odd: bool) -> NDArray[np.float64]:
+    """Round to n bits below the format's last place, to nearest: ties to even, or to odd. The rest is then exact."""
+    with np.errstate(invalid="ignore"):
+        wide = x.astype(np.float64)
+    finite = np.where(np.isfinite(wide), wide, 0)
+    exponent = np.maximum(np.frexp(finite)[1] - 1, fmt.min_exponent)
+    units = np.ldexp(finite, fmt.mantissa_bits + n - exponent)
+    nearest = np.rint(units)
+    if odd:
+        tie = np.abs(units - np.trunc(units)) == 0.5
+        nearest = np.where(tie, 2 * units - nearest, nearest)  # the other neighbour
+    return np.where(np.isfinite(wide), np.ldexp(nearest, exponent - fmt.mantissa_bits - n), wide)
+
+
 def gfloat(case: Case) -> Emulated:
     """Emulate gfloat: round, then encode; every NaN is written as the code of all ones."""
     fmt, mode = case.float_format(case.text("format")), case.text("round")
@@ -79,11 +93,10 @@ def gfloat(case: Case) -> Emulated:
         bits = case.read(case.text("srbits")).astype(np.uint32)
         if mode == "StochasticFast":  # up iff floor(d 2^(n+1)) + 2r + 1 >= 2^(n+1): our definition with one bit more
             bits, n = 2 * bits + 1, n + 1
-        elif mode == "Stochastic" and fmt.mantissa_bits + n <= 10:  # first to n bits more, to nearest even; then exact
-            finer = FloatFormat(f"finer {fmt.name}", fmt.exponent_bits, fmt.mantissa_bits + n, fmt.bias, nan=fmt.nan)
-            x = decode(cast(x, finer, overflow="saturate"), finer)
+        elif mode in ("Stochastic", "StochasticOdd"):
+            x = _to_finer(x, fmt, n, odd=mode == "StochasticOdd")
         elif mode != "StochasticFastest":
-            raise UnsupportedError(f"{mode} with {n} bits: the dropped fraction is first rounded to {n} bits, not cut")
+            raise UnsupportedError(f"no rounding {mode!r}")
         codes = cast(x, fmt, rounding="stochastic", overflow=overflow, nan=nan, bits=bits, random_bits=n)
         return Emulated(words(codes), f"cast to {fmt.name}, stochastic with {n} given bits")
     rounding = _rounding(ROUNDINGS, mode)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from chipmeter.matmul import units
 from chipmeter.verify.compare import Emulated, compare
 from chipmeter.verify.instructions import Instruction, raw_dtype
 from chipmeter.verify.layout import HardwareIndex, HardwareSet, Recording
@@ -24,7 +25,12 @@ def _set(recording: Recording, file: str, one: HardwareSet, position: int) -> Ro
     name = f"[{position}] {one.gpu} {'.'.join(types)} K={one.K} {one.path}"
     # the recorded path names the machine instruction (HMMA, QMMA) beside the PTX one: all of those are mma.sync
     family = next((f for f in ("wgmma", "tcgen05") if f in one.path), "mma")
-    unit = Instruction(one.arch, family, types, one.K, None, 0, one.path).unit(padded=True)
+    if one.unit is not None:  # the recording names the unit: NeuronCores, TPUs and CPUs have no instruction names
+        unit = units().get(one.unit)
+        if unit is not None and (unit.a, unit.b, unit.c, unit.d, unit.scale) != (*types, None):
+            raise ValueError(f"set {position}: unit {one.unit!r} does not take {'.'.join(types)}")
+    else:
+        unit = Instruction(one.arch, family, types, one.K, None, 0, one.path).unit(padded=True)
     if unit is None:
         return Row(name, 0, 0, one.n or 1, f"no unit for {one.arch} {family} {'.'.join(types)}, K = {one.K}")
     archive = recording.archive(file)

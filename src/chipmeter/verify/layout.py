@@ -85,6 +85,7 @@ class HardwareSet(msgspec.Struct, frozen=True):
     C: str
     D: str
     n: Count | None = None
+    unit: str | None = None
 
 
 class HardwareIndex(msgspec.Struct, frozen=True):
@@ -134,6 +135,8 @@ class CollectiveRecord(msgspec.Struct, frozen=True):
     root: Count | None = None
     input_columns: tuple[Count, Count] | None = None
     input_transform: str = "none"
+    key: str = "y"
+    input_key: str = "x"
 
 
 class CollectivesIndex(msgspec.Struct, frozen=True):

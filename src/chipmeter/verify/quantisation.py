@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise
+from chipmeter.verify import blockwise, elementwise, packed, scaled
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -50,28 +50,49 @@ RULES: dict[tuple[str, str], Rule] = {
     ("torchao-main", "nvfp4_quantize"): blockwise.torchao_nvfp4,
     ("torchao", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
     ("torchao-main", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
+    ("torchao", "choose_qparams_affine"): scaled.torchao_affine,
+    ("torchao", "quantize_affine"): scaled.torchao_affine,
+    ("torchao", "dequantize_affine"): scaled.torchao_affine,
+    (_TE, "compute_scale_from_amax, host compile"): scaled.te_scale_from_amax,
+    (_TE, "tests BlockwiseQuantizerReference.quantize"): scaled.te_blockwise,
+    (_TE, "BlockwiseQuantizerReference.quantize"): scaled.te_blockwise,
+    (_TE, "NVFP4QuantizerRef._quantize_blockwise_reference"): scaled.te_nvfp4,
+    (_TE, "stochastic_round_fp4_e2m1 (float32 bits of an e2m1 value)"): packed.te_jitter,
+    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp8"): scaled.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_block_cast_to_fp8"): scaled.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_channel_cast_to_fp8"): scaled.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp4"): scaled.deepgemm,
+    ("DeepGEMM", "per_token_cast_to_fp4"): scaled.deepgemm,
+    ("DeepGEMM", "ceil_to_ue8m0"): scaled.deepgemm_ue8m0,
+    ("nvidia-modelopt", "MXFP4QTensor.quantize"): scaled.modelopt,
+    ("nvidia-modelopt", "MXFP4QTensor.quantize scale (biased E8M0)"): scaled.modelopt,
+    ("nvidia-modelopt", "MXFP8QTensor.get_weights_scaling_factor"): scaled.modelopt,
+    ("nvidia-modelopt", "MXFP8QTensor.quantize_with_scale"): scaled.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor.quantize"): scaled.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor block scale (e4m3)"): scaled.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor global scale"): scaled.modelopt,
+    ("gguf", "gguf.quants.quantize"): packed.ggml,
+    ("gguf", "gguf.quants.dequantize"): packed.ggml,
+    ("gguf", "NVFP4.fp32_to_ue4m3"): packed.ggml_ue4m3,
+    ("gguf", "NVFP4.ue4m3_to_fp32 (value halved)"): packed.ggml_scale_values,
+    ("gguf", "MXFP4.e8m0_to_fp32_half (value halved)"): packed.ggml_scale_values,
+    ("bitsandbytes", "functional.quantize_4bit (CPU)"): packed.bitsandbytes,
+    ("bitsandbytes", "quantize_4bit absmax"): packed.bitsandbytes,
+    ("bitsandbytes", "functional.dequantize_4bit (CPU)"): packed.bitsandbytes,
+    ("compressed-tensors", "pack_to_int32"): packed.dense_integers,
+    (
+        "compressed-tensors",
+        "generate_mx_scales (float result cast to int, before clamping to uint8)",
+    ): packed.ct_mx_scale,
+    ("aws-neuron-sdk", "inverse of get_p_contiguous_scale (checked by round trip)"): packed.quadrants,
+    ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): packed.swizzle,
+    ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): packed.swizzle,
+    ("ml_dtypes", "ndarray.astype of where(isfinite & |x|<2^31, x, 0)"): packed.wrapped_integers,
 }
 """Library and operation, as the index names them, and the function that emulates it."""
 
 _MISSING: dict[tuple[str, str], str] = {
-    ("ml_dtypes", "ndarray.astype of"): "casts to integers by truncation and wrapping",
-    ("torchao", "choose_qparams_affine"): "integer quantisation with torchao's scales and zero points",
-    ("torchao", "quantize_affine"): "integer quantisation with torchao's scales and zero points",
-    ("torchao", "dequantize_affine"): "integer quantisation with torchao's scales and zero points",
     ("torchao", "NF4Tensor"): "NF4 with double-quantised scales",
-    ("torchao", "to_blocked"): "the 128x4 layout of block scales",
-    ("torchao-main", "to_blocked"): "the 128x4 layout of block scales",
-    (_TE, "NVFP4QuantizerRef"): "Transformer Engine's NVFP4 scales",
-    (_TE, "tests BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
-    (_TE, "BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
-    (_TE, "compute_scale_from_amax"): "Transformer Engine's scale from amax",
-    (_TE, "stochastic_round_fp4_e2m1"): "stochastic rounding by jitter of the value",
-    ("DeepGEMM", ""): "DeepGEMM's scales of 1x128 and 128x128 blocks",
-    ("gguf", ""): "the block formats of ggml",
-    ("nvidia-modelopt", ""): "ModelOpt's scales and tie rule",
-    ("bitsandbytes", ""): "4-bit blocks with float32 absmax",
-    ("compressed-tensors", ""): "the packing and scales of compressed-tensors",
-    ("aws-neuron-sdk", ""): "the placement of MX scales in partitions",
 }
 """Library and the start of an operation that no rule emulates, and what that would take."""
 

@@ -2,6 +2,7 @@
 
 from chipmeter.workloads.architecture import Architecture
 from chipmeter.workloads.config import read_config
+from chipmeter.workloads.find import find_model
 from chipmeter.workloads.ops import AllReduce, Attention, Embedding, Gemm, Op, Optimizer, Pointwise
 from chipmeter.workloads.presets import preset, presets
 from chipmeter.workloads.weights import Weight
@@ -22,6 +23,7 @@ __all__ = [
     "Weight",
     "Workload",
     "bytes_per_element",
+    "find_model",
     "preset",
     "presets",
     "read_config",

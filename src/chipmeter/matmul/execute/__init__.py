@@ -10,9 +10,11 @@ from chipmeter._arrays import AnyArray
 from chipmeter.matmul.execute.chain import chain
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.integer import integer
+from chipmeter.matmul.execute.lanes import lanes
 from chipmeter.matmul.execute.paired import paired
+from chipmeter.matmul.execute.policies import POLICIES, policy
 from chipmeter.matmul.operands import values
-from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul.units import Chain, ExactDot, FlooredDot, FlushedDot, FusedDot, IntegerDot, PairedHalves, Unit
 
 
 def execute(
@@ -21,13 +23,17 @@ def execute(
     """Multiply one pair of matrices into d."""
     match unit.model:
         case FusedDot():
-            addend = None if c is None else np.ascontiguousarray(c, np.float32)
-            d[...] = fused(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, scales, threads)
+            fused(a, b, c, d, unit, unit.model, scales, threads)
         case PairedHalves():
-            d[...] = paired(values(a, unit.a), values(b, unit.b), c, unit, unit.model, threads)
+            paired(a, b, c, d, unit, unit.model, threads)
+        case Chain() if unit.model.order in POLICIES:
+            d[...] = policy(a, b, c, unit, unit.model, scales, threads, execute)
         case Chain():
-            d[...] = chain(a, b, c, unit, unit.model, scales, threads)
+            chain(a, b, c, d, unit, unit.model, scales, threads)
         case IntegerDot():
-            d[...] = integer(a, b, c, unit, unit.model, threads)
+            integer(a, b, c, d, unit, unit.model, threads)
+        case ExactDot() | FlushedDot() | FlooredDot():
+            addend = None if c is None else np.ascontiguousarray(c, np.float32)
+            d[...] = lanes(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, threads)
         case _:
             assert_never(unit.model)

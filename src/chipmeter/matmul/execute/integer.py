@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
 from chipmeter.matmul.execute.split import rows
-from chipmeter.matmul.operands import panels_of
+from chipmeter.matmul.operands import raw_codes
 from chipmeter.matmul.units import IntegerDot, Unit
 
 
 def integer(
-    a: AnyArray, b: AnyArray, c: AnyArray | None, unit: Unit, model: IntegerDot, threads: int
-) -> NDArray[np.int32]:
-    """Multiply int8 or uint8 operands exactly."""
-    left, panels = np.ascontiguousarray(a, np.int32), panels_of(b.astype(np.int32), b.shape[0])
+    a: AnyArray, b: AnyArray, c: AnyArray | None, d: AnyArray, unit: Unit, model: IntegerDot, threads: int
+) -> None:
+    """Multiply int8 or uint8 operands exactly into d."""
+    left, right = raw_codes(a), raw_codes(b)
     addend = None if c is None else np.ascontiguousarray(c)
-    d = np.empty((a.shape[0], b.shape[1]), np.int32)
+    result = d if d.flags.c_contiguous else np.empty(d.shape, np.int32)
+    size = _kernels.integer_workspace()
 
     def work(i: int, j: int) -> None:
-        _kernels.integer(left, panels, addend, d, unit.k if model.clamp else 0, i, j)
+        _kernels.integer(
+            left, unit.a == "s8", right, unit.b == "s8", addend, result, unit.k if model.clamp else 0, i, j,
+            np.empty(size, np.uint8),
+        )  # fmt: skip
 
-    rows(work, len(left), d.shape[1], left.shape[1], threads)
-    return d
+    rows(work, d.shape[0], d.shape[1], a.shape[1], threads)
+    if result is not d:
+        d[...] = result

@@ -1,0 +1,68 @@
+"""One operation of a workload timed by the formulas that were fitted on measured kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from chipmeter.chips import Chip
+from chipmeter.cost.attention import decode_seconds, prefill_seconds
+from chipmeter.cost.constants import constants
+from chipmeter.cost.device import device
+from chipmeter.cost.gemm import gemm_seconds
+from chipmeter.workloads import Attention, Formats, Gemm, bytes_per_element
+
+_VARIANTS: dict[str, tuple[str, ...]] = {
+    "nvfp4": ("nvfp4", "fp8", "bf16"),
+    "mxfp4": ("nvfp4", "fp8", "bf16"),
+    "fp8": ("fp8", "bf16"),
+    "mxfp8": ("fp8", "bf16"),
+    "mxfp6": ("fp8", "bf16"),
+    "int8": ("fp8", "bf16"),
+}
+
+DECODE_QUERIES = 8
+"""New tokens of a sequence up to which kernels for decoding are used."""
+
+
+def gemm_body(op: Gemm, chip: Chip, formats: Formats) -> tuple[float, bool]:
+    """Seconds of one execution without its launch, and whether arithmetic takes the longer part.
+
+    Groups (experts, heads) run as one kernel whose rows are padded to whole tiles in each group.
+
+    >>> from chipmeter.chips import chip
+    >>> seconds, by_compute = gemm_body(Gemm(8192, 8192, 8192), chip("h100"), Formats.of("bf16"))
+    >>> by_compute, 1.1e12 / 989e12 < seconds < 1.1e12 / 600e12
+    (True, True)
+    """
+    on = device(chip)
+    found, _ = constants(chip.id, "gemm", *_VARIANTS.get(formats.gemm, ("bf16",)))
+    rows = float(op.m)
+    if op.groups > 1:
+        each = rows / op.groups
+        rows = op.groups * (np.ceil(each / 128.0) * 128.0 if each > 64 else max(each, 1.0))
+    m, n, k = (np.array([float(size)]) for size in (rows, op.n, op.k))
+    time = gemm_seconds(found.values, on, formats.gemm, m, n, k, bytes_per_element(formats.weight))
+    body = float(time.total[0] - time.launch[0])
+    weights = (op.groups - 1) * op.n * op.k * bytes_per_element(formats.weight) / on.bandwidth
+    memory = float(time.memory[0]) + weights * (1.0 + found.values["memory"])
+    return max(body, memory), bool(time.compute[0] >= memory)
+
+
+def attention_body(op: Attention, chip: Chip, formats: Formats, format: str) -> tuple[float, bool] | None:
+    """Seconds of one execution without its launch, and whether arithmetic takes the longer part; None if not described."""
+    if op.shared_kv or op.head_dim != op.value_dim or not op.causal or (op.window or op.keys) < op.keys:
+        return None
+    on, width = device(chip), bytes_per_element(formats.kv)
+    batch, heads, kv_heads, dim, queries, keys = (
+        np.array([float(size)]) for size in (op.batch, op.heads, op.kv_heads, op.head_dim, op.queries, op.keys)
+    )
+    cache = "fp8" if width <= 1 else "bf16"
+    if op.queries <= DECODE_QUERIES:
+        found, _ = constants(chip.id, "attention", f"decode_bf16_{cache}", "decode_bf16_bf16")
+        total = decode_seconds(found.values, on, width, batch, heads, kv_heads, dim, keys)[0]
+        return float(total) - found.values["launch_us"] * 1e-6, False
+    found, _ = constants(chip.id, "attention", f"prefill_bf16_{cache}", "prefill_bf16_bf16")
+    total = prefill_seconds(found.values, on, format, width, batch, heads, kv_heads, dim, queries, keys)[0]
+    flops = op.flops / (op.count * op.passes)
+    floor = flops / on.rate(format)
+    return max(float(total) - found.values["launch_us"] * 1e-6, floor), True

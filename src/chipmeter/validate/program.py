@@ -1,0 +1,111 @@
+"""Fitting and predicting whole programs from their terms: what training, serving and image generation share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chipmeter.cost.constants import TRANSFER, Constants
+from chipmeter.cost.fitting import Array, conformal, held_out_errors, widen
+from chipmeter.cost.terms import Terms, evaluate, fit_terms
+
+Mask = NDArray[np.bool_]
+Priors = Mapping[str, tuple[float, float]]
+
+NEW = "new"
+"""Prefix of the groups of rows whose model was never seen."""
+
+LEAST_IN_GROUP = 15
+
+WIDEST = 1.2
+"""Log bound that no interval passes: leaving out the only model of a kind says nothing of others (a factor of 3.3)."""
+
+
+def fit_program(
+    terms: Terms,
+    measured: Array,
+    priors: Priors,
+    *,
+    models: Sequence[str],
+    chips: Sequence[str],
+    groups: Sequence[str],
+    source: str,
+    factor_spread: float = 0.1,
+    scale: float = 0.06,
+) -> Constants:
+    """Fit the weights and factors of a program, and the intervals by group.
+
+    A group's interval comes from rows left out at random; that of unseen models from whole models left out, taken to
+    miss on either side alike.
+
+    Parameters
+    ----------
+    terms : Terms
+    measured : ndarray, (rows,)
+    priors : mapping of str to (start, spread)
+    models, chips, groups : sequence of str, (rows,)
+    source : str
+    """
+
+    def refit(rows: Mask) -> Callable[[Mask], Array]:
+        part = fit_terms(terms.take(rows), measured[rows], priors, factor_spread=factor_spread, scale=scale)
+        return lambda test: evaluate(part, terms.take(test))
+
+    values = fit_terms(terms, measured, priors, factor_spread=factor_spread, scale=scale)
+    errors = np.log(measured / evaluate(values, terms))
+    random = held_out_errors(refit, measured)
+    apart = random.copy()
+    order = {name: number for number, name in enumerate(sorted(set(models)))}
+    fold = np.array([order[name] % 6 for name in models])
+    for number in sorted(set(fold.tolist())):
+        test = fold == number
+        if not test.all():
+            apart[test] = np.log(measured[test] / refit(~test)(test))
+    labels = np.array(groups)
+    bounds = {}
+    for name in sorted(set(groups)):
+        here = labels == name
+        if here.sum() >= LEAST_IN_GROUP:
+            bounds[name] = conformal(random[here])
+            bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
+    whole = np.concatenate([apart, random]) if len(set(models)) > 1 else random * 1.5
+    bounds[NEW] = conformal(np.concatenate([whole, -whole]))
+    low, high = conformal(random)
+    return Constants(
+        values=values,
+        rows=len(errors),
+        median_error=float(np.median(np.abs(errors))),
+        p90_error=float(np.quantile(np.abs(errors), 0.9)),
+        low=low,
+        high=high,
+        groups=bounds,
+        known=(*sorted(set(models)), *sorted(set(chips))),
+        source=source,
+        date=date.today().isoformat(),
+    )
+
+
+def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:
+    """Choose log bounds: of the group, or of models never seen; wider for a chip never seen."""
+    usual = found.groups.get(group, (found.low, found.high))
+    low, high = usual
+    if not model:
+        low, high = found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
+        low, high = max(low, -WIDEST), min(high, WIDEST)
+    return (low, high) if chip else widen(low, high, TRANSFER)
+
+
+def predict_program(
+    found: Constants, terms: Terms, models: Sequence[str], chips: Sequence[str], groups: Sequence[str]
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
+    """Predict with fitted constants: expected, low, high, and whether model or chip were never seen."""
+    expected = evaluate(found.values, terms)
+    known = set(found.known)
+    outside = np.array([not {model, chip} <= known for model, chip in zip(models, chips, strict=True)])
+    bounds = np.array(
+        [_bounds(found, m in known, c in known, g) for m, c, g in zip(models, chips, groups, strict=True)]
+    )
+    return expected, np.maximum(expected * np.exp(bounds[:, 0]), terms.floor), expected * np.exp(bounds[:, 1]), outside

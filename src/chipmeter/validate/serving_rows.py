@@ -1,0 +1,147 @@
+"""Rows of serving tables understood: which model runs where, how, and under what load."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+import msgspec
+
+from chipmeter.cost.device import Device
+from chipmeter.cost.serving import Serving, capacity, weight_bytes
+from chipmeter.cost.shape import Shape
+from chipmeter.validate.hardware import hardware
+from chipmeter.validate.shapes import Shapes, find_shape
+from chipmeter.validate.tables import Row, Table
+from chipmeter.validate.training import one_core
+
+
+class Point(NamedTuple):
+    """One row understood."""
+
+    model: Shape
+    chip: Device
+    load: Serving
+    batch: float
+    room: float
+    engine: str
+    format: str
+    mode: str
+    year: float
+
+
+def _whole(cells: Row, key: str, default: float) -> float:
+    text = (cells.get(key) or "").strip()
+    return float(text) if re.fullmatch(r"\d+(\.\d*)?", text) and float(text) > 0 else default
+
+
+def served_format(text: str) -> str:
+    """Name the format that weights are served in.
+
+    >>> served_format("fp4"), served_format("FP16/w:int8"), served_format("")
+    ('nvfp4', 'fp8', 'bf16')
+    """
+    low = text.lower()
+    return "nvfp4" if re.search("fp4|int4", low) else "fp8" if re.search("fp8|int8", low) else "bf16"
+
+
+def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
+    """Understand a row of the InferenceX table.
+
+    Its columns multiply tensor by expert parallelism in some rows; the id inside `source` states them apart.
+    """
+    cells = table.rows[row]
+    model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
+    format, engine = served_format(cells.get("precision") or ""), (cells.get("engine") or "").lower()
+    # Aggregated rows on more chips than a machine holds are pools of both kinds, counted together.
+    pools = (cells.get("mode") or "").startswith("disagg") or (
+        _whole(cells, "n_accel", 1) > 8 and "_ep1_" in f"{cells.get('source')}"
+    )
+    tp, ep = _whole(cells, "tp", 1), _whole(cells, "ep", 1)
+    stated = re.search(r"_tp(\d+)(?:_0)?_ep(\d+|none)", cells.get("source") or "")
+    chips = max(tp, ep if tp == 1 else 1)
+    if stated:
+        chips = max(float(stated.group(1)), 1.0)
+    elif ep > 1 and tp == ep * ep:
+        chips = ep
+    adp = not pools and ((tp == 1 and ep > 1) or _whole(cells, "dp_attn", 1) == tp > 1)
+    if pools:
+        decode = re.search(r"tp=(\d+)", cells.get("decode_cfg") or "")
+        chips = float(decode.group(1)) if decode else 8.0
+        adp = chips > chip.domain or chips >= 16
+    least = weight_bytes(model, format) / (0.9 * chip.memory)
+    while chips < least:
+        chips *= 2
+    load = Serving(
+        chips=int(chips), sequences=_whole(cells, "concurrency_or_batch", 64), prompt=_whole(cells, "isl", 1024),
+        answer=_whole(cells, "osl", 1024), format=format, cache_width=1.0 if engine == "trtllm" and format != "bf16" else 2.0,
+        split_requests=bool(adp), pools=pools,
+    )  # fmt: skip
+    room = capacity(model, chip, load)
+    year = re.match(r"(20\d\d)-?(\d\d)?", cells.get("date") or "")
+    when = float(year.group(1)) + (min(float(year.group(2) or 6), 12) - 1) / 12 if year else 2026.0
+    batch = min(load.sequences, room)
+    return Point(model, chip, load, batch, room, engine, format, "disagg" if pools else "agg", when)
+
+
+def read_offline(table: Table, row: int, shapes: Shapes) -> Point:
+    """Understand a row of TensorRT-LLM's throughput table: as many requests at once as fit, 2,048 at most."""
+    cells = table.rows[row]
+    model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
+    format = served_format(cells.get("precision") or "")
+    chips = max(1.0, _whole(cells, "n_accel", 1))
+    load = Serving(
+        chips=int(_whole(cells, "tp", chips)), sequences=2048, prompt=_whole(cells, "isl", 1000),
+        answer=_whole(cells, "osl", 1000), format=format, cache_width=1.0,
+    )  # fmt: skip
+    stages = chips / load.chips
+    room = capacity(model, chip, msgspec.structs.replace(load, chips=int(chips)))
+    batch = min(2048.0 * stages, room)
+    load = msgspec.structs.replace(load, sequences=batch)
+    return Point(
+        model, chip, load, batch, room, "trtllm", format, f"pipeline {stages:.0f}" if stages > 1 else "", 2025.7
+    )
+
+
+MLPERF_LENGTHS = {"llama2-70b": (294.0, 294.0), "llama3.1-8b": (778.0, 73.0), "llama3.1-405b": (9428.0, 684.0)}
+MLPERF_LENGTHS |= {"deepseek-v3": (794.0, 3880.0), "mixtral8x7b": (379.0, 145.0)}
+"""Mean tokens of prompt and answer of MLPerf's data sets (their published statistics)."""
+
+
+def read_mlperf(table: Table, row: int, shapes: Shapes) -> Point:
+    """Understand a row of MLPerf inference."""
+    cells = table.rows[row]
+    model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
+    format = served_format(cells.get("precision") or "")
+    prompt, answer = MLPERF_LENGTHS.get(model.name, (1000.0, 500.0))
+    least = 1
+    while weight_bytes(model, format) > 0.8 * chip.memory * least:
+        least *= 2
+    load = Serving(chips=least, sequences=1024, prompt=prompt, answer=answer, format=format, cache_width=1.0)
+    room = capacity(model, chip, load)
+    mode = (cells.get("mode") or "Offline").split(" ")[0].lower()
+    batch = min(1024.0 if mode == "offline" else 768.0 if mode == "server" else 96.0, room)
+    load = msgspec.structs.replace(load, sequences=batch)
+    return Point(
+        model, chip, load, batch, room, (cells.get("engine") or "").split(" ")[0].lower(), format, mode, 2025.7
+    )
+
+
+def read_static(table: Table, row: int, shapes: Shapes) -> Point:
+    """Understand a row of a table of static batches on Neuron cores or TPU chips."""
+    cells = table.rows[row]
+    model, whole = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
+    chip = one_core(whole)
+    format = served_format(cells.get("precision") or "")
+    batch = _whole(cells, "concurrency_or_batch", 1)
+    load = Serving(
+        chips=int(_whole(cells, "tp", _whole(cells, "n_accel", 1))), sequences=batch, prompt=_whole(cells, "isl", 128),
+        answer=_whole(cells, "osl", 128), format=format, pools=(cells.get("mode") or "") != "online",
+    )  # fmt: skip
+    room = capacity(model, chip, load)
+    return Point(model, chip, load, min(batch, room), room, (cells.get("engine") or "")[:12], format, "", 2024.5)
+
+
+def kind_of(point: Point) -> str:
+    """Name the kind of model served."""
+    return "latent" if point.model.latent else "moe" if point.model.experts else "dense"
