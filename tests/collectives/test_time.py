@@ -225,8 +225,13 @@ def test_many_sizes_at_once_are_the_single_ones() -> None:
         many = collectives.seconds("all_reduce", sizes, topology(system, ranks), ranks)
         single = [collectives.time(None, "all_reduce", n, system=system, ranks=ranks).seconds for n in sizes]
         np.testing.assert_array_equal(many, single)
+        assert many.tolist() == [collectives.duration("all_reduce", n, topology(system, ranks), ranks) for n in sizes]
     assert collectives.seconds("all_reduce", [0.0, 8.0], topology("h100"), 8)[0] == 0.0
     assert collectives.seconds("all_reduce", 8.0, topology("h100"), 1) == 0.0
+    assert collectives.duration("all_reduce", 8.0, topology("h100"), 1) == 0.0
+    assert collectives.duration("all_reduce", 0.0, topology("h100"), 8) == 0.0
+    far = float(collectives.seconds("all_gather", 8.0, topology("h100"), 8, spread=64))
+    assert collectives.duration("all_gather", 8.0, topology("h100"), 8, spread=64) == far
 
 
 def test_groups_of_distant_ranks_use_the_links_between_them() -> None:

@@ -6,8 +6,8 @@ from chipmeter.collectives.explain import Difference, Explanation, difference, e
 from chipmeter.collectives.move import all_gather, all_to_all, all_to_all_v, broadcast, permute, send
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter
 from chipmeter.collectives.schedule import Round, Schedule, ScheduleError, Transfer, check
-from chipmeter.collectives.timing import Timing, choose, seconds, time
-from chipmeter.collectives.topology import Level, Topology, topology
+from chipmeter.collectives.timing import Timing, choose, duration, seconds, time
+from chipmeter.collectives.topology import Level, Topology, rated, topology
 
 __all__ = [
     "ALGORITHMS",
@@ -32,8 +32,10 @@ __all__ = [
     "check",
     "choose",
     "difference",
+    "duration",
     "explain",
     "permute",
+    "rated",
     "reduce",
     "reduce_scatter",
     "reproducibility",

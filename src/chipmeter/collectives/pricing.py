@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,6 +106,11 @@ class Quote:
     high: float
     grade: Grade
 
+    def at(self, size: float) -> float:
+        """Time one `size` in bytes."""
+        moved = self.wire * size
+        return self.latency + moved + self.ramp * math.sqrt(self.latency * moved)
+
     def seconds(self, size: Floats) -> Floats:
         """Time `size` bytes."""
         moved = self.wire * size
@@ -115,7 +121,7 @@ def quote(counted: Plan, on: Topology, operation: str, choice: Choice, fits: tun
     """Put the constants of the fabrics, by default the packaged ones, to what was counted."""
     low = high = extra = start = ramp = own = 0.0
     rate: list[float] = []
-    hop, rows, first = 0.0, 0, True
+    hop, first, borrowed = 0.0, True, False
     used = [i for i in range(len(on.levels)) if counted.hops[i] or any(stage[i] for stage in counted.stages)]
     inner = next((i for i in used if not on.levels[i].name.startswith("DMA")), used[0])
     for index, level in enumerate(on.levels):
@@ -133,17 +139,19 @@ def quote(counted: Plan, on: Topology, operation: str, choice: Choice, fits: tun
         start += constants.start * US
         ramp, own = max(ramp, constants.ramp), max(own, constants.own / level.bandwidth) if first else own
         low, high = min(low, fit.low), max(high, fit.high)
-        rows, first = rows + fit.rows, False
-        extra = max(
-            extra, tuning.TRANSFER if moved or alike or not fit.rows else tuning.TRANSFER / 2 if stand_in else 0.0
-        )
+        first = False
+        here = min(counted.ranks, level.size or counted.ranks)
+        growth = tuning.GROWTH * max(0.0, math.log2(here / (fit.ranks or here)))
+        foreign = moved or alike or not fit.rows
+        borrowed |= foreign
+        extra = max(extra, growth + (tuning.TRANSFER if foreign else tuning.TRANSFER / 2 if stand_in else 0.0))
     totals = [0.0] * len(on.levels)
     wire = own / counted.ranks
     for stage in counted.stages:
         slow = [s / r for s, r in zip(stage, rate, strict=True)]
         wire += max(slow)
         totals[slow.index(max(slow))] += max(slow)
-    grade: Grade = "assumed" if extra >= tuning.TRANSFER else "inferred"
+    grade: Grade = "assumed" if borrowed else "inferred"
     return Quote(
         choice, start + hop, wire, ramp, counted.steps, on.levels[totals.index(max(totals))].name,
         low - extra, high + extra, weakest(grade, *(on.levels[i].grade for i in used)),

@@ -149,13 +149,45 @@ def _best(found: Sequence[Quote], size: Floats) -> tuple[Floats, npt.NDArray[np.
     table = [np.where((q.choice.least <= size) & (size < q.choice.most), q.seconds(size), np.inf) for q in found]
     which = np.argmin(np.stack(table), axis=0)
     times = np.take_along_axis(np.stack(table), which[None], axis=0)[0]
-    floor = 0.0
-    for bound in sorted({q.choice.most for q in found if math.isfinite(q.choice.most)}):
+    for bound in _bounds(found):
         # Chosen by size alone: a longer vector is never quicker than the longest under the algorithm before.
-        below = [q for q in found if q.choice.least < bound <= q.choice.most]
-        floor = max(floor, min(float(q.seconds(np.array(bound))) for q in below))
-        times = np.where(size >= bound, np.maximum(times, floor), times)
+        times = np.where(size >= bound, np.maximum(times, _floor(found, bound)), times)
     return times, which
+
+
+def _bounds(found: Sequence[Quote]) -> list[float]:
+    return sorted({q.choice.most for q in found if math.isfinite(q.choice.most)})
+
+
+def _floor(found: Sequence[Quote], size: float) -> float:
+    """Longest time at the bounds up to a size, each under what is considered just below it."""
+    return max(
+        min(q.at(bound) for q in found if q.choice.least < bound <= q.choice.most)
+        for bound in _bounds(found)
+        if bound <= size
+    )
+
+
+def duration(operation: str, size: float, on: Topology, ranks: int, *, spread: int | None = None) -> float:
+    """Time one size: what `seconds` gives, without arrays, for searches that ask millions of times.
+
+    Examples
+    --------
+    >>> duration("all_reduce", 2.0**30, topology("h100"), 8) == float(seconds("all_reduce", 2**30, topology("h100"), 8))
+    True
+    """
+    if ranks == 1 or size <= 0:
+        return 0.0
+    near = on if spread is None else on.spaced(max(1, spread // ranks))
+    best, floor, bounded = math.inf, 0.0, False
+    found = quotes(near, operation, ranks)
+    for one in found:
+        if one.choice.least <= size < one.choice.most:
+            best = min(best, one.at(size))
+        bounded |= size >= one.choice.most
+    if bounded:
+        floor = _floor(found, size)
+    return max(best, floor)
 
 
 def choose(operation: str, bytes: int, *, system: str | Topology, ranks: int | None = None) -> tuple[str, str]:

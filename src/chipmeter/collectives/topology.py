@@ -69,7 +69,12 @@ class Topology:
     library: Library = "nccl"
     chip: str = ""
 
+    def __hash__(self) -> int:
+        return self._hash  # type: ignore[attr-defined, no-any-return]
+
     def __post_init__(self) -> None:
+        # Prices are looked up by topology, millions of times in a search: its hash is taken once.
+        object.__setattr__(self, "_hash", hash((self.name, self.levels, self.library, self.chip)))
         sizes = [level.size or math.inf for level in self.levels]
         if not sizes or sizes != sorted(sizes) or len(set(sizes)) != len(sizes):
             raise ValueError(f"each level of {self.name} must join more ranks than the one below, got {sizes}")
@@ -94,6 +99,7 @@ class Topology:
             f"no path between {ranks} ranks of {self.name}: {top.name} joins {top.size}, and no network beyond it is known"
         )
 
+    @functools.lru_cache(maxsize=1024)  # noqa: B019 - records are few and frozen
     def spaced(self, stride: int) -> Topology:
         """Topology that a group sees which takes every `stride`-th rank, while the groups between do the same.
 
@@ -189,7 +195,7 @@ def topology(system: str, ranks: int = 0) -> Topology:
 
 
 @functools.lru_cache(maxsize=512)
-def rated(chip: str, link: float, network: float, domain: int) -> Topology:
+def rated(chip: str, link: float, network: float, domain: int, ranks: int = 0) -> Topology:
     """Topology of one rank per device at rates that are known otherwise: what the cost of whole programs has.
 
     Parameters
@@ -199,6 +205,8 @@ def rated(chip: str, link: float, network: float, domain: int) -> Topology:
     link, network : float
         Bytes/s of one rank in one direction, inside and between domains of `domain` ranks.
     domain : int
+    ranks : int
+        Ranks over which a group spreads: a TPU slice of so many has its own shape. 0: the whole domain.
 
     Examples
     --------
@@ -207,13 +215,14 @@ def rated(chip: str, link: float, network: float, domain: int) -> Topology:
     """
     inner, outer = Level("scale-up", "switch", link, max(domain, 1)), Level("scale-out", "switch", network)
     try:
-        known = topology(chip, domain)
+        known = topology(chip, min(ranks, domain) if ranks > 1 else domain)
     except ValueError:
         return Topology(chip, (inner, outer) if domain > 1 else (outer,))
     for level in known.levels:
         if level.size and not level.name.startswith("DMA"):
             units = max(domain, 2)
-            axes = level.axes if math.prod(level.axes) == units else _shape(units, max(len(level.axes), 1))
+            fixed = math.prod(level.axes) == units or known.library == "tpu"
+            axes = level.axes if fixed else _shape(units, max(len(level.axes), 1))
             inner = replace(level, bandwidth=link, size=units, axes=axes if level.kind == "torus" else ())
             break
     if not known.levels[-1].size:

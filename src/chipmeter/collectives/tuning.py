@@ -166,7 +166,8 @@ def protocol_of(fit: Fit, algorithm: str, protocol: str) -> tuple[Protocol, bool
         for under in (protocol, "Simple"):
             if f"{name} {under}" in fit.protocols:
                 return fit.protocols[f"{name} {under}"], name != algorithm
-    return next(iter(fit.protocols.values())), True
+    same = [value for name, value in fit.protocols.items() if name.endswith(f" {protocol}")]
+    return (same or list(fit.protocols.values()))[0], True
 
 
 @dataclass(frozen=True)
