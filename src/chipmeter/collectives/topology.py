@@ -6,6 +6,7 @@ import functools
 import math
 import re
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 from chipmeter._names import unknown_name
@@ -126,8 +127,16 @@ class Topology:
 
 
 def _thinned(level: Level, stride: int) -> Level:
-    """Torus of every `stride`-th unit: whole fast axes drop out with their links, part of one shares its links."""
+    """Torus of every `stride`-th unit: whole axes drop out with their links, part of one shares its links.
+
+    Axes whose sides multiply to the stride drop out whichever they are, as compilers map groups to whole axes.
+    """
     axes, rate = list(level.axes), level.bandwidth
+    for count in range(1, len(axes)):
+        for gone in combinations(range(len(axes)), count):
+            if math.prod(axes[i] for i in gone) == stride:
+                kept = tuple(k for i, k in enumerate(axes) if i not in gone)
+                return replace(level, axes=kept, bandwidth=rate * len(kept) / len(axes))
     while stride > 1 and axes:
         k = axes.pop()
         if stride < k:
