@@ -183,6 +183,31 @@ def test_direct_exchange_counts_what_leaves_each_node() -> None:
     assert seconds == pytest.approx((3 / 10, 4 * 8 / 4))
 
 
+@given(st.integers(2, 16), st.sampled_from([1, 2, 3, 8]), st.sampled_from([2, 3, 4, 8]), st.integers(1, 2))
+def test_direct_exchange_is_counted_as_its_messages(size: int, stride: int, node: int, blocks: int) -> None:
+    on = Topology(
+        "t", (Level("a", "switch", 10.0, node), Level("b", "switch", 3.0, 2 * node), Level("c", "switch", 1.0))
+    )
+    n = size * stride * blocks
+    ports: list[dict[int, int]] = [{} for _ in on.levels]
+    for source in range(n):
+        first = source - source // stride % size * stride
+        for target in range(first, first + size * stride, stride):
+            if target != source:
+                level = next(
+                    i for i, one in enumerate(on.levels) if not one.size or source // one.size == target // one.size
+                )
+                unit = source // on.unit(level)
+                ports[level][unit] = ports[level].get(unit, 0) + 1
+    expected = [
+        max(p.values(), default=0) / (one.bandwidth * min(on.unit(i), n))
+        for i, (p, one) in enumerate(zip(ports, on.levels, strict=True))
+    ]
+    assert contention.load(Round("direct", 0, Fraction(1), 1, False, size, stride), on, n).seconds == pytest.approx(
+        expected
+    )
+
+
 def test_two_ranks_of_a_mesh_share_one_link() -> None:
     mesh = Topology("t", (Level("a", "mesh", 70.0, 8),))
     ring = [contention.load(Round("shift", 1, Fraction(1), n - 1, size=n), mesh, n).seconds[0] for n in (2, 8)]

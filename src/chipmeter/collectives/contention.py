@@ -185,28 +185,37 @@ def _torus(a: Ranks, b: Ranks, w: npt.NDArray[np.float64], level: Level) -> floa
 
 
 def _direct(step: Round, topology: Topology, ranks: int) -> Load:
-    """Every place to every other of its group: counted by how many places of a group each unit holds."""
+    """Every place to every other of its group: counted by how many places of a group each domain holds."""
+    rank = np.arange(ranks, dtype=np.int64)
+    member = rank // step.stride % step.size < (step.limit or step.size)
+    rank = rank[member]
+    group = rank // (step.size * step.stride) * step.stride + rank % step.stride
     seconds: list[float] = []
-    places, joined = step.limit or step.size, 1
+    below = np.ones(rank.size, dtype=np.int64)
     for index, level in enumerate(topology.levels):
         unit = topology.unit(index)
-        span = places * step.stride
-        held = min(places, max(1, unit // step.stride))
-        joined = min(places, max(1, (level.size or span) // step.stride))
-        groups = min(unit, step.stride, ranks)
-        messages = groups * held * (joined - held)
+        joined = _together(group, rank // level.size if level.size else np.zeros_like(rank))
+        port = float(np.bincount(rank // unit, joined - below).max())
+        below = joined
         rate = level.bandwidth * min(unit, ranks)
-        if level.kind == "torus" and messages:
+        share = 1.0
+        if port and level.kind == "torus":
             # Mean way along each axis times messages, over the two links of that axis.
-            usual = sides(level.axes, joined * step.stride // unit)
-            ways = [k / 4 if level.wraps else k / 3 for k in usual if k > 1]
-            seconds.append(messages * max([1.0, *ways]) * len(level.axes) / max(len(ways), 1) / rate)
-        elif level.kind == "mesh" and messages:
-            seconds.append(messages / rate / _usable(level, unit, joined * step.stride // unit))
-        else:
-            seconds.append(messages / rate)
+            usual = [k for k in sides(level.axes, -(-int(min(level.size or ranks, ranks)) // unit)) if k > 1]
+            share = len(usual) / len(level.axes) / max([1.0, *(k / 4 if level.wraps else k / 3 for k in usual)])
+        elif port and level.kind == "mesh":
+            share = _usable(level, unit, int(joined.max()) // unit)
+        seconds.append(port / (rate * share))
     top = max((i for i, s in enumerate(seconds) if s), default=0)
     return Load(tuple(seconds), tuple(float(i == top) for i in range(len(seconds))))
+
+
+def _together(group: Ranks, domain: Ranks) -> Ranks:
+    """For each rank, how many of its group are in its domain."""
+    key = group * (int(domain.max()) + 1) + domain
+    _, at, counts = np.unique(key, return_inverse=True, return_counts=True)
+    found: Ranks = counts[at].astype(np.int64)
+    return found
 
 
 def sides(axes: tuple[int, ...], units: int) -> list[int]:
