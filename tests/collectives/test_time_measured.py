@@ -15,7 +15,7 @@ from chipmeter.collectives import tuning
 
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT.parent / "shared" / "validation" / "dev"
-TOOL = ROOT / "tools" / "collective_times.py"
+TOOL = ROOT / "tools" / "collective_rows.py"
 
 # nccl-tests, 8 GPUs of one node, half precision, us at 64 KiB, 1 MiB, 16 MiB
 # (ai-dynamo/aiconfigurator 095f58a, Apache-2.0; NCCL 2.27.3 on A100, 2.29.2 on the others)
@@ -51,7 +51,7 @@ def test_constants_say_where_they_come_from() -> None:
 
 
 def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("collective_times", TOOL)
+    spec = importlib.util.spec_from_file_location("collective_rows", TOOL)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
