@@ -17,6 +17,7 @@ _COMMANDS = (
     "calibrate",
     "chips",
     "claims",
+    "collective",
     "compare",
     "estimate",
     "factory",

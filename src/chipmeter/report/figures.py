@@ -75,7 +75,7 @@ def frontier_figure(frontier: Frontier, axis: Axis = "dollars") -> Figure:
         hoverinfo="skip",
     )
     unit = frontier.points[0].cost.unit
-    figure.update_layout(**_layout(xaxis=_TITLES[axis].format(unit), yaxis="SQNR, dB"))
+    figure.update_layout(**layout(xaxis=_TITLES[axis].format(unit), yaxis="SQNR, dB"))
     figure.update_xaxes(type="log")
     return figure
 
@@ -96,7 +96,7 @@ def comparison_figure(result: Comparison) -> Figure:
             hovertemplate="%{x}, " + number_format + ": %{y:.3s}s, %{text}<extra></extra>",
         )
     unit = result.rows[0].cost.unit
-    figure.update_layout(**_layout(xaxis="", yaxis=f"seconds per {unit}"), barmode="group")
+    figure.update_layout(**layout(xaxis="", yaxis=f"seconds per {unit}"), barmode="group")
     figure.update_yaxes(exponentformat="SI")
     return figure
 
@@ -115,7 +115,7 @@ def estimate_figure(result: Estimate) -> Figure:
             marker_color=COLORS[i % len(COLORS)],
             hovertemplate="%{y}: %{x:.3s}s " + limit + "<extra></extra>",
         )
-    figure.update_layout(**_layout(xaxis="seconds", yaxis=""), barmode="stack")
+    figure.update_layout(**layout(xaxis="seconds", yaxis=""), barmode="stack")
     figure.update_xaxes(exponentformat="SI")
     figure.update_yaxes(autorange="reversed")
     return figure
@@ -135,7 +135,7 @@ def factory_figure(plan: FactoryPlan) -> Figure:
             line={"color": COLORS[i], "width": 4 - i},
             hovertemplate="month %{x}: $%{y:.4s}<extra>" + names[name] + "</extra>",
         )
-    figure.update_layout(**_layout(xaxis="month", yaxis="dollars spent"))
+    figure.update_layout(**layout(xaxis="month", yaxis="dollars spent"))
     return figure
 
 
@@ -149,7 +149,8 @@ def _hover(point: Point, axis: Axis) -> str:
     )
 
 
-def _layout(*, xaxis: str, yaxis: str) -> dict[str, Any]:
+def layout(*, xaxis: str, yaxis: str) -> dict[str, Any]:
+    """Give a figure the look that all share."""
     clear = "rgba(0,0,0,0)"
     grid = {"gridcolor": "rgba(128,128,128,0.25)", "zerolinecolor": "rgba(128,128,128,0.4)"}
     return {
