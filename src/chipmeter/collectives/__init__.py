@@ -1,9 +1,10 @@
 """Collectives: one schedule, executed for bits and priced for time."""
 
-from chipmeter.collectives.algorithms import ALGORITHMS, Algorithm, Segment, algorithm
-from chipmeter.collectives.build import schedule
+from chipmeter.collectives.algorithms import ALGORITHMS, Algorithm, algorithm
+from chipmeter.collectives.build import schedule, schedule_names
 from chipmeter.collectives.explain import Difference, Explanation, difference, explain, reproducibility
 from chipmeter.collectives.move import all_gather, all_to_all, all_to_all_v, broadcast, permute, send
+from chipmeter.collectives.plans import Segment
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter
 from chipmeter.collectives.schedule import Round, Schedule, ScheduleError, Transfer, check
 
@@ -32,5 +33,6 @@ __all__ = [
     "reduce_scatter",
     "reproducibility",
     "schedule",
+    "schedule_names",
     "send",
 ]

@@ -12,9 +12,10 @@ from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, output_array
 from chipmeter._names import unknown_name
 from chipmeter._threads import split, thread_count
-from chipmeter.collectives.algorithms import Accumulate, Plan, Shape, plan_of
+from chipmeter.collectives.algorithms import Accumulate, plan_of
 from chipmeter.collectives.algorithms import algorithm as find
 from chipmeter.collectives.partition import Bounds
+from chipmeter.collectives.plans import Plan, Shape
 from chipmeter.collectives.program import compile_tree
 from chipmeter.collectives.schedule import Schedule
 from chipmeter.formats import FloatFormat, cast, format_of
@@ -181,6 +182,7 @@ def all_reduce(
     stochastic: bool = False,
     seed: int = 0,
     chunks: Bounds = (),
+    grid: tuple[int, ...] = (),
     out: AnyArray | None = None,
     threads: int | None = None,
 ) -> AnyArray:
@@ -202,6 +204,8 @@ def all_reduce(
         Cast the shards to this format first.
     chunks : tuple of (int, int), optional
         Element ranges of the chunks of a ring, instead of the algorithm's own cut: chunk i belongs to rank i mod ranks.
+    grid : tuple of int, optional
+        Ranks along each axis of "two_level", a torus, or Neuron's mesh and RDH, neighbouring ranks first.
     out : ndarray, optional
         Of the shape of the shards; may be the shards themselves.
     threads : int, optional
@@ -227,7 +231,7 @@ def all_reduce(
     a = _arithmetic(op, algorithm, accumulate, average, stochastic, seed)
     flat = x.reshape(x.shape[0], -1)
     check_chunks(chunks, flat.shape[1])
-    plan = plan_for(algorithm, "all_reduce", Shape(*flat.shape, x.dtype.itemsize, bounds=chunks, op=op))
+    plan = plan_for(algorithm, "all_reduce", Shape(*flat.shape, x.dtype.itemsize, bounds=chunks, grid=grid, op=op))
     workers = thread_count(threads)
     result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
     if flat.shape[1]:
