@@ -4,6 +4,7 @@ from chipmeter.collectives.algorithms import ALGORITHMS, Algorithm, algorithm
 from chipmeter.collectives.build import schedule, schedule_names
 from chipmeter.collectives.explain import Difference, Explanation, difference, explain, reproducibility
 from chipmeter.collectives.move import all_gather, all_to_all, all_to_all_v, broadcast, permute, send
+from chipmeter.collectives.nccl import Nccl
 from chipmeter.collectives.plans import Segment
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter
 from chipmeter.collectives.schedule import Round, Schedule, ScheduleError, Transfer, check
@@ -14,6 +15,7 @@ __all__ = [
     "Arithmetic",
     "Difference",
     "Explanation",
+    "Nccl",
     "Round",
     "Schedule",
     "ScheduleError",

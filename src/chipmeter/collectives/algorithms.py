@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from chipmeter._names import unknown_name
-from chipmeter.collectives import partition, plans, trees
+from chipmeter.collectives import nccl, partition, plans, trees
 from chipmeter.collectives.build_grids import Axis, chips_of_four
 from chipmeter.collectives.plans import Plan, Segment, Shape
 from chipmeter.collectives.schedule import Schedule, check
@@ -74,6 +74,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         Algorithm("trtllm", plans.whole(lambda n: trees.chain(list(range(n)))), _read("flashinfer fb28d72")),
         Algorithm("mscclpp/allpair", plans.own_first, _read("microsoft/mscclpp 1f5f065"), note="ranks differ"),
         Algorithm("mscclpp/rsag", plans.rotated(plans.larger, plans.from_order), _read("microsoft/mscclpp 1f5f065")),
+        Algorithm("nccl/ring", nccl.ring_plan, _NCCL, note="chunks from size, channels, protocol and group"),
+        Algorithm("nccl/tree", nccl.tree_plan, _NCCL, note="channels decide the tree; nodes of `per_node` GPUs"),
         Algorithm("nccl/symmetric", plans.whole(lambda n: trees.chain(list(range(n)))), _NCCL, "float32"),
         Algorithm("nvls", plans.whole(lambda n: tuple(range(n))), _ASSUMED, "float32", "a model: the switch's order is unknown"),
         Algorithm("double_binary_tree", plans.two_trees, _NCCL, note="nodes of one GPU; half of the vector to each tree"),

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import TYPE_CHECKING
 
 from chipmeter.collectives import partition, trees
 from chipmeter.collectives.build_grids import Axis, check_grid, squarest
 from chipmeter.collectives.schedule import Tree
+
+if TYPE_CHECKING:
+    from chipmeter.collectives.nccl import Nccl
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,8 @@ class Shape:
     """Chunks given by the caller: NCCL's, from its channels and protocol."""
     grid: tuple[int, ...] = ()
     """Lengths of the axes of a grid, neighbouring ranks first; empty: the squarest of two axes (or three)."""
+    nccl: Nccl | None = None
+    """Channels, protocol and group of an NCCL algorithm; None: its defaults."""
     op: str = "sum"
     """The operation: where NaN or zeros of both signs meet, a library's operand order shows."""
 
