@@ -6,16 +6,19 @@ from chipmeter.collectives.explain import Difference, Explanation, difference, e
 from chipmeter.collectives.move import all_gather, all_to_all, all_to_all_v, broadcast, permute, send
 from chipmeter.collectives.nccl import Nccl
 from chipmeter.collectives.plans import Segment
+from chipmeter.collectives.quantised import QUANTISED, Quantised, quantised_all_reduce
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter
 from chipmeter.collectives.schedule import Round, Schedule, ScheduleError, Transfer, check
 
 __all__ = [
     "ALGORITHMS",
+    "QUANTISED",
     "Algorithm",
     "Arithmetic",
     "Difference",
     "Explanation",
     "Nccl",
+    "Quantised",
     "Round",
     "Schedule",
     "ScheduleError",
@@ -31,6 +34,7 @@ __all__ = [
     "difference",
     "explain",
     "permute",
+    "quantised_all_reduce",
     "reduce",
     "reduce_scatter",
     "reproducibility",
