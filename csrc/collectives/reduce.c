@@ -63,8 +63,9 @@ static CM_NOINLINE void sum_f32_round(float *acc, const float *x, size_t n, int 
 static CM_NOINLINE void sum_bf16(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 1)
 static CM_NOINLINE void sum_bf16_wide(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 0)
 
-/* acc = ((acc + x0) + x1) + ...: CM_GROUP ranks in one pass, the sum in registers. A NaN survives every addition, and
- * rounding too as its low half is zero, so one look at the end finds it; the vector is then done again, step by step. */
+/* acc = ((acc + x0) + x1) + ..., or x1 + (x0 + acc) if `first`: CM_GROUP ranks in one pass, the sum in registers. A NaN
+ * survives every addition, and rounding too as its low half is zero, so one look at the end finds it; the vector is then
+ * done again, step by step, in the order of the operands. */
 enum { CM_GROUP = 4 };
 #define CM_GROUP_LOOP(load, one, round)                                                                              \
     {                                                                                                                \
@@ -75,16 +76,23 @@ enum { CM_GROUP = 4 };
             for (int k = 0; k < CM_GROUP; k++) r = (round) ? round_bf16(r + load(x[k] + i)) : r + load(x[k] + i);    \
             if (__builtin_expect(any_nan(r), 0)) {                                                                   \
                 r = before;                                                                                          \
-                for (int k = 0; k < CM_GROUP; k++) r = sum_vector(r, load(x[k] + i), round);                         \
+                for (int k = 0; k < CM_GROUP; k++) {                                                                 \
+                    vf own = load(x[k] + i);                                                                         \
+                    r = first ? sum_vector(own, r, round) : sum_vector(r, own, round);                               \
+                }                                                                                                    \
             }                                                                                                        \
             vf_store(acc + i, r);                                                                                    \
         }                                                                                                            \
         for (; i < n; i++)                                                                                           \
-            for (int k = 0; k < CM_GROUP; k++) acc[i] = sum_vector(vf_set(acc[i]), vf_set(one(x[k][i])), round)[0];  \
+            for (int k = 0; k < CM_GROUP; k++) {                                                                     \
+                vf a = vf_set(acc[i]), own = vf_set(one(x[k][i]));                                                   \
+                acc[i] = first ? sum_vector(own, a, round)[0] : sum_vector(a, own, round)[0];                        \
+            }                                                                                                        \
     }
-static CM_NOINLINE void group_f32(float *acc, const float *const *x, size_t n) CM_GROUP_LOOP(vf_load, one_f32, 0)
-static CM_NOINLINE void group_bf16(float *acc, const uint16_t *const *x, size_t n) CM_GROUP_LOOP(load_bf16, one_bf16, 1)
-static CM_NOINLINE void group_bf16_wide(float *acc, const uint16_t *const *x, size_t n) CM_GROUP_LOOP(load_bf16, one_bf16, 0)
+static CM_NOINLINE void group_f32(float *acc, const float *const *x, size_t n, int first) CM_GROUP_LOOP(vf_load, one_f32, 0)
+static CM_NOINLINE void group_bf16(float *acc, const uint16_t *const *x, size_t n, int first) CM_GROUP_LOOP(load_bf16, one_bf16, 1)
+static CM_NOINLINE void group_bf16_wide(float *acc, const uint16_t *const *x, size_t n, int first)
+    CM_GROUP_LOOP(load_bf16, one_bf16, 0)
 
 typedef struct {
     const cm_reduce_spec *spec;
@@ -284,14 +292,15 @@ static int add_group(float *top, const void *const *inputs, size_t ranks, const 
         || !(s->type == CM_REDUCE_F32 || (s->type == CM_REDUCE_BF16 && (c->plain_bf16 || s->wide))))
         return 0;
     const char *x[CM_GROUP];
+    const int first = steps[0].code == CM_REDUCE_ADD_FIRST;
     for (int k = 0; k < CM_GROUP; k++) {
-        if (steps[k].code != CM_REDUCE_ADD) return 0;
+        if (steps[k].code != (first ? CM_REDUCE_ADD_FIRST : CM_REDUCE_ADD)) return 0;
         size_t rank = (size_t)steps[k].rank + rotation;
         x[k] = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * storage_size(s->type);
     }
-    if (s->type == CM_REDUCE_F32) group_f32(top, (const float *const *)x, n);
-    else if (s->wide) group_bf16_wide(top, (const uint16_t *const *)x, n);
-    else group_bf16(top, (const uint16_t *const *)x, n);
+    if (s->type == CM_REDUCE_F32) group_f32(top, (const float *const *)x, n, first);
+    else if (s->wide) group_bf16_wide(top, (const uint16_t *const *)x, n, first);
+    else group_bf16(top, (const uint16_t *const *)x, n, first);
     return 1;
 }
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chipmeter as cm
-from chipmeter.collectives.algorithms import ALGORITHMS, Segment, Shape
+from chipmeter.collectives.algorithms import ALGORITHMS
+from chipmeter.collectives.plans import Segment, Shape
 from chipmeter.collectives.program import compile_tree
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter, reduce_shards
 from chipmeter.collectives.schedule import Schedule, Transfer, Tree, leaves

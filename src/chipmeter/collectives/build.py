@@ -1,99 +1,78 @@
-"""Builders of schedules: the symbolic rounds of each algorithm, and its messages."""
+"""Schedules by name: the symbolic rounds of each algorithm, and its messages."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from fractions import Fraction
+from collections.abc import Callable
 
 from chipmeter._names import unknown_name
-from chipmeter.collectives.schedule import Action, Round, Schedule, Transfer
+from chipmeter.collectives import build_direct, build_grids, build_rings, build_trees
+from chipmeter.collectives.build_grids import Axis, GridBuild, check_grid, chips_of_four, squarest
+from chipmeter.collectives.build_rings import ASSUMED, MPI, NCCL, Build
+from chipmeter.collectives.schedule import Schedule
 from chipmeter.evidence import Evidence
 
-NCCL = Evidence("documented", "NVIDIA/nccl 5067397 (2.30.7), source", "2026-11")
-MPI = Evidence("hardware", "recorded runs of Open MPI 5.0.11 and MPICH 5.0.2", "2026-11")
-Build = tuple[int, tuple[Round, ...], Iterator[Transfer]]
-
-
-def _ring(n: int, operation: str) -> Build:
-    part = Fraction(1, n)
-    hop = Round("shift", 1, part, n - 1, size=n)
-    add = Round("shift", 1, part, n - 1, True, n)
-    rounds = {"all_reduce": (add, hop), "reduce_scatter": (add,), "all_gather": (hop,)}[operation]
-
-    def messages() -> Iterator[Transfer]:
-        first = 0
-        if operation != "all_gather":
-            first = n - 1
-            for step in range(n - 1):
-                for r in range(n):
-                    yield Transfer(step, r, (r + 1) % n, (r - 1 - step) % n, "own+received")
-        if operation != "reduce_scatter":
-            for step in range(n - 1):
-                for r in range(n):
-                    yield Transfer(first + step, r, (r + 1) % n, (r - step) % n)
-
-    return n, rounds, messages()
-
-
-def _doubling(n: int, operation: str) -> Build:
-    p = 1 << (n.bit_length() - 1)
-    rem = n - p
-    whole = Fraction(1)
-    rounds = []
-    if rem:
-        rounds.append(Round("up", 1, whole, 1, True, n, limit=2 * rem))
-    distance = 1
-    while distance < p:
-        # the folded ranks stand at 2 i + 1 of the first 2 rem, hence pairs where the fold breaks the pattern
-        if rem:
-            pairs = tuple((_place(i, rem), _place(i ^ distance, rem)) for i in range(p))
-            rounds.append(Round("pairs", distance, whole, 1, True, n, pairs=pairs))
-        else:
-            rounds.append(Round("xor", distance, whole, 1, True, n))
-        distance *= 2
-    if rem:
-        rounds.append(Round("down", 1, whole, 1, False, n, limit=2 * rem))
-
-    def messages() -> Iterator[Transfer]:
-        step = 0
-        for i in range(rem):
-            yield Transfer(step, 2 * i + 1, 2 * i, 0, "own+received")
-        step += bool(rem)
-        d = 1
-        while d < p:
-            for i in range(p):
-                lower: Action = "own+received" if i & d else "received+own"  # the receiver is i ^ d
-                yield Transfer(step, _place(i, rem), _place(i ^ d, rem), 0, lower)
-            step, d = step + 1, 2 * d
-        for i in range(rem):
-            yield Transfer(step, 2 * i, 2 * i + 1, 0)
-
-    return 1, tuple(rounds), messages()
-
-
-def _place(i: int, rem: int) -> int:
-    """Rank that stands for place i of the power of two: the pairs (0, 1), (2, 3), ... are one place each."""
-    return 2 * i if i < rem else i + rem
-
+_VLLM = Evidence("documented", "source of vLLM 0bf6342", "2026-11")
+_MSCCLPP = Evidence("documented", "source of microsoft/mscclpp 1f5f065", "2026-11")
+_NEURON = Evidence("documented", "AWS Neuron documentation", "2026-11")
 
 _BUILDERS: dict[tuple[str, str], tuple[Callable[[int, str], Build], Evidence]] = {
-    ("all_reduce", "ring"): (_ring, NCCL),
-    ("reduce_scatter", "ring"): (_ring, NCCL),
-    ("all_gather", "ring"): (_ring, NCCL),
-    ("all_reduce", "recursive_doubling"): (_doubling, MPI),
+    ("all_reduce", "recursive_doubling"): (build_trees.doubling, MPI),
+    ("all_reduce", "rabenseifner"): (build_trees.rabenseifner, MPI),
+    ("reduce_scatter", "recursive_halving"): (build_trees.halving, MPI),
+    ("reduce", "binomial"): (build_trees.binomial, MPI),
+    ("broadcast", "binomial"): (build_trees.binomial, MPI),
+    ("reduce", "pipeline"): (build_rings.pipeline, MPI),
+    ("broadcast", "pipeline"): (build_rings.pipeline, MPI),
+    ("all_reduce", "double_binary_tree"): (build_trees.double_binary_tree, NCCL),
+    ("reduce_scatter", "pat"): (build_trees.pat, NCCL),
+    ("all_gather", "pat"): (build_trees.pat, NCCL),
+    ("all_reduce", "one_shot"): (build_direct.one_shot("rank-order"), _VLLM),
+    ("all_reduce", "mscclpp/allpair"): (build_direct.one_shot("own+received"), _MSCCLPP),
+    ("all_gather", "bruck"): (build_direct.bruck_all_gather, MPI),
+    ("all_to_all", "bruck"): (build_direct.bruck_all_to_all, MPI),
+    ("all_to_all", "pairwise"): (build_direct.pairwise, MPI),
+    ("barrier", "dissemination"): (build_direct.dissemination, MPI),
+}
+for _operation in ("all_reduce", "reduce_scatter", "all_gather"):
+    _BUILDERS |= {
+        (_operation, "ring"): (build_rings.ring, NCCL),
+        (_operation, "neuron/ring"): (build_rings.ring, _NEURON),
+        (_operation, "two_shot"): (build_direct.two_shot("own+received"), _VLLM),
+        (_operation, "nvls"): (build_direct.two_shot("fused-rank-order"), ASSUMED),
+    }
+for _operation in ("all_reduce", "reduce_scatter"):
+    _BUILDERS[_operation, "neuron/kangaring"] = build_rings.kangaring, ASSUMED
+
+
+def _chip_then_halving(axis: int) -> Axis:
+    return "halving" if axis else "mesh"
+
+
+_GRIDS: dict[str, tuple[GridBuild, Callable[[int], tuple[int, ...]]]] = {
+    "two_level": (build_grids.grid(lambda axis: "ring"), squarest),
+    "torus": (build_grids.grid(lambda axis: "ring"), squarest),
+    "torus3d": (build_grids.grid(lambda axis: "ring"), lambda n: squarest(n, 3)),
+    "tpu/torus": (build_grids.grid(lambda axis: "both"), lambda n: squarest(n, 3)),
+    "neuron/mesh": (build_grids.grid(lambda axis: "mesh"), chips_of_four),
+    "neuron/rdh": (build_grids.grid(_chip_then_halving), chips_of_four),
 }
 
 
-def schedule(operation: str, algorithm: str, ranks: int, *, expand: bool = True) -> Schedule:
+def schedule(
+    operation: str, algorithm: str, ranks: int, *, grid: tuple[int, ...] = (), expand: bool = True
+) -> Schedule:
     """Build the schedule of an algorithm.
 
     Parameters
     ----------
     operation : str
-        "all_reduce", "reduce_scatter", "all_gather", ...
+        "all_reduce", "reduce_scatter", "all_gather", "reduce", "broadcast" (root 0), "all_to_all", "barrier".
     algorithm : str
     ranks : int
         At least 2.
+    grid : tuple of int, optional
+        For "two_level", tori and Neuron's mesh and RDH: ranks along each axis, neighbouring ranks first. By default
+        the squarest grid of two axes (three for "torus3d" and "tpu/torus"), or chips of four cores.
     expand : bool
         Whether to list the messages too. Without them the cost does not grow with the square of the ranks.
 
@@ -102,18 +81,43 @@ def schedule(operation: str, algorithm: str, ranks: int, *, expand: bool = True)
     UnknownNameError
         If the algorithm does not exist for the operation.
     ValueError
-        If `ranks` is less than 2.
+        If `ranks` is less than 2, or is not what the grid holds.
 
     Examples
     --------
     >>> schedule("all_reduce", "ring", 100_000, expand=False).steps
     199998
+    >>> schedule("all_reduce", "two_level", 8, grid=(4, 2)).steps
+    8
     """
-    known = [name for of, name in _BUILDERS if of == operation]
-    if (operation, algorithm) not in _BUILDERS:
-        raise unknown_name(f"{operation} schedule", algorithm, known)
+    grids = _GRIDS if operation in ("all_reduce", "reduce_scatter", "all_gather") else {}
+    if (operation, algorithm) not in _BUILDERS and algorithm not in grids:
+        known = [name for of, name in _BUILDERS if of == operation]
+        raise unknown_name(f"{operation} schedule", algorithm, [*known, *grids])
     if isinstance(ranks, bool) or not isinstance(ranks, int) or ranks < 2:
         raise ValueError(f"a collective needs at least 2 ranks, got {ranks!r}")
-    build, evidence = _BUILDERS[operation, algorithm]
-    chunks, rounds, messages = build(ranks, operation)
-    return Schedule(algorithm, operation, ranks, chunks, tuple(messages) if expand else (), rounds, evidence=evidence)
+    if algorithm in grids:
+        build_grid, default = grids[algorithm]
+        dims = grid or default(ranks)
+        check_grid(ranks, dims)
+        if algorithm == "neuron/rdh" and any(d & d - 1 for d in dims[1:]):
+            raise ValueError(f"neuron/rdh halves powers of two of chips, got {dims}")
+        chunks, rounds, messages, owners = build_grid(ranks, operation, dims)
+        evidence = ASSUMED
+    else:
+        if grid:
+            raise ValueError(f"{algorithm} has no grid, got {grid}")
+        build, evidence = _BUILDERS[operation, algorithm]
+        chunks, rounds, messages, owners = build(ranks, operation)
+    moved = tuple(messages) if expand else ()
+    return Schedule(algorithm, operation, ranks, chunks, moved, rounds, owners=owners, evidence=evidence)
+
+
+def schedule_names(operation: str) -> tuple[str, ...]:
+    """Algorithms that have a schedule for an operation.
+
+    >>> schedule_names("barrier")
+    ('dissemination',)
+    """
+    grids = _GRIDS if operation in ("all_reduce", "reduce_scatter", "all_gather") else {}
+    return (*(name for of, name in _BUILDERS if of == operation), *grids)

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chipmeter._arrays import AnyArray, dtype_of
-from chipmeter.collectives.algorithms import Shape, algorithm
+from chipmeter.collectives.algorithms import algorithm
+from chipmeter.collectives.plans import Shape
 from chipmeter.collectives.run import all_reduce, plan_for
 from chipmeter.collectives.schedule import Schedule, Tree
 from chipmeter.evidence import Evidence

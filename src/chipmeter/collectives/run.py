@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -12,9 +12,12 @@ from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, output_array
 from chipmeter._names import unknown_name
 from chipmeter._threads import split, thread_count
-from chipmeter.collectives.algorithms import Accumulate, Plan, Shape, plan_of
+from chipmeter.collectives.algorithms import Accumulate, plan_of
 from chipmeter.collectives.algorithms import algorithm as find
+from chipmeter.collectives.nccl import Nccl, ll128_fused
+from chipmeter.collectives.nccl import chunks as ring_chunks
 from chipmeter.collectives.partition import Bounds
+from chipmeter.collectives.plans import Plan, Shape
 from chipmeter.collectives.program import compile_tree
 from chipmeter.collectives.schedule import Schedule
 from chipmeter.formats import FloatFormat, cast, format_of
@@ -181,6 +184,8 @@ def all_reduce(
     stochastic: bool = False,
     seed: int = 0,
     chunks: Bounds = (),
+    grid: tuple[int, ...] = (),
+    nccl: Nccl | None = None,
     out: AnyArray | None = None,
     threads: int | None = None,
 ) -> AnyArray:
@@ -202,6 +207,11 @@ def all_reduce(
         Cast the shards to this format first.
     chunks : tuple of (int, int), optional
         Element ranges of the chunks of a ring, instead of the algorithm's own cut: chunk i belongs to rank i mod ranks.
+    grid : tuple of int, optional
+        Ranks along each axis of "two_level", a torus, or Neuron's mesh and RDH, neighbouring ranks first.
+    nccl : Nccl, optional
+        Channels, protocol and group for "nccl/ring" and "nccl/tree". Under LL128 a fused average is fused in some
+        elements only, as the shipped kernels are.
     out : ndarray, optional
         Of the shape of the shards; may be the shards themselves.
     threads : int, optional
@@ -227,11 +237,21 @@ def all_reduce(
     a = _arithmetic(op, algorithm, accumulate, average, stochastic, seed)
     flat = x.reshape(x.shape[0], -1)
     check_chunks(chunks, flat.shape[1])
-    plan = plan_for(algorithm, "all_reduce", Shape(*flat.shape, x.dtype.itemsize, bounds=chunks, op=op))
+    plan = plan_for(
+        algorithm, "all_reduce", Shape(*flat.shape, x.dtype.itemsize, bounds=chunks, grid=grid, nccl=nccl, op=op)
+    )
     workers = thread_count(threads)
     result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
     if flat.shape[1]:
+        mask = None
+        if nccl is not None and nccl.protocol == "ll128" and algorithm == "nccl/ring" and op == "avg":
+            mask = ll128_fused(ring_chunks(flat.shape[1], x.dtype.itemsize, len(x), nccl), flat.shape[1], x.itemsize)
+        before = flat.copy() if mask is not None and result is x else flat
         reduce_shards(flat, plan, a, result.reshape(flat.shape), len(flat), workers)
+        if mask is not None and average == "fused":
+            rounded = np.empty_like(before)
+            reduce_shards(before, plan, replace(a, average="pre"), rounded, len(before), workers)
+            np.copyto(result.reshape(flat.shape), rounded, where=~mask)
     return result
 
 

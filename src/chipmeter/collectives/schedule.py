@@ -9,17 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import reduce
 from itertools import groupby
 from typing import Literal
 
 from chipmeter.evidence import Evidence
 
 Pattern = Literal["shift", "xor", "up", "down", "direct", "pairs"]
-Action = Literal["copy", "own+received", "received+own"]
+Action = Literal["copy", "own+received", "received+own", "rank-order", "fused", "fused-rank-order"]
 Tree = int | tuple["Tree", ...]
 """A rank's contribution, or a sum of two (or, in one rounding, of more) parts; `((3, 0), 1)` is (x3 + x0) + x1."""
 
-ACTIONS: tuple[Action, ...] = ("copy", "own+received", "received+own")
+ACTIONS: tuple[Action, ...] = ("copy", "own+received", "received+own", "rank-order", "fused", "fused-rank-order")
+TOGETHER: tuple[Action, ...] = ACTIONS[3:]
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,14 @@ class Transfer:
 
     All messages of a step carry what their sources held before the step. Several that one target receives for one
     chunk in one step are applied in the order in which they are listed.
+
+    Parameters
+    ----------
+    step, source, target, chunk : int
+    action : str
+        "copy" replaces what the target has. "own+received" and "received+own" add, rounding each time. Those of one
+        step, target and chunk together: "rank-order" adds them and the target's own as a chain in the order of
+        ranks; "fused" adds the received ones as listed, then the own, with one rounding; "fused-rank-order" both.
     """
 
     step: int
@@ -124,7 +134,8 @@ class Schedule:
     ----------
     name : str
     operation : str
-        "all_reduce", "reduce_scatter", "reduce", "all_gather", "broadcast", ...
+        "all_reduce", "reduce_scatter", "reduce", "all_gather", "broadcast", "all_to_all" (chunk i x ranks + j goes from
+        rank i to j), "barrier" (chunk r is the notice of rank r).
     ranks, chunks : int
         Ranks, and the parts that the vector is cut into.
     transfers : tuple of Transfer
@@ -226,13 +237,13 @@ def check(schedule: Schedule) -> dict[tuple[int, int], Tree]:
     chipmeter.collectives.schedule.ScheduleError: schedule 'half': rank 0, chunk 0 lacks the contribution of rank 1
     """
     n, name = schedule.ranks, schedule.name
-    moves = schedule.operation in ("all_gather", "broadcast")
+    moves = schedule.operation in ("all_gather", "broadcast", "all_to_all", "barrier")
     state: dict[tuple[int, int], Tree] = {}
     held: dict[tuple[int, int], int] = {}
     for chunk in range(schedule.chunks):
         sources: Iterable[int] = range(n)
         if moves:
-            sources = (schedule.root if schedule.operation == "broadcast" else schedule.owner(chunk),)
+            sources = (_origin(schedule, chunk),)
         for rank in sources:
             state[rank, chunk], held[rank, chunk] = rank, 1 << rank
     for messages in schedule.by_step():
@@ -243,6 +254,7 @@ def check(schedule: Schedule) -> dict[tuple[int, int], Tree]:
                     f"schedule {name!r}: in step {t.step} rank {t.source} sends chunk {t.chunk}, which it does not have"
                 )
             sent.append((t, state[t.source, t.chunk], held[t.source, t.chunk]))
+        joined: dict[tuple[int, int], list[tuple[Transfer, Tree]]] = {}
         for t, tree, mask in sent:
             at = t.target, t.chunk
             if t.action == "copy":
@@ -256,12 +268,27 @@ def check(schedule: Schedule) -> dict[tuple[int, int], Tree]:
                     f"rank {rank} twice (a cycle, or a message too many)"
                 )
             own = state.get(at)
-            if own is None:
+            if t.action in TOGETHER:
+                joined.setdefault(at, []).append((t, tree))
+                held[at] = held.get(at, 0) | mask
+            elif own is None:
                 state[at], held[at] = tree, mask
             else:
                 state[at] = (own, tree) if t.action == "own+received" else (tree, own)
                 held[at] |= mask
+        for at, parts in joined.items():
+            state[at] = _join(parts, state.get(at))
     return {at: _complete(schedule, at, state, held, moves) for at in _outputs(schedule)}
+
+
+def _join(parts: list[tuple[Transfer, Tree]], own: Tree | None) -> Tree:
+    """Sum of the values that one target receives together, and its own."""
+    action, target = parts[0][0].action, parts[0][0].target
+    values = [(t.source, tree) for t, tree in parts] + ([] if own is None else [(target, own)])
+    if action != "fused":
+        values.sort(key=lambda value: value[0])
+    trees = [tree for _, tree in values]
+    return reduce(lambda a, b: (a, b), trees) if action == "rank-order" or len(trees) == 1 else tuple(trees)
 
 
 def _outputs(schedule: Schedule) -> Iterator[tuple[int, int]]:
@@ -270,8 +297,17 @@ def _outputs(schedule: Schedule) -> Iterator[tuple[int, int]]:
             yield schedule.root, chunk
         elif schedule.operation == "reduce_scatter":
             yield schedule.owner(chunk), chunk
+        elif schedule.operation == "all_to_all":
+            yield chunk % schedule.ranks, chunk
         else:
             yield from ((rank, chunk) for rank in range(schedule.ranks))
+
+
+def _origin(schedule: Schedule, chunk: int) -> int:
+    """Rank that has a chunk before data is moved; chunk i x ranks + j of an all_to_all goes from rank i to j."""
+    if schedule.operation == "broadcast":
+        return schedule.root
+    return chunk // schedule.ranks if schedule.operation == "all_to_all" else schedule.owner(chunk)
 
 
 def _complete(
@@ -283,7 +319,7 @@ def _complete(
 ) -> Tree:
     wanted = (1 << schedule.ranks) - 1
     if moves:
-        wanted = 1 << (schedule.root if schedule.operation == "broadcast" else schedule.owner(at[1]))
+        wanted = 1 << _origin(schedule, at[1])
     missing = wanted & ~held.get(at, 0)
     if missing:
         rank = (missing & -missing).bit_length() - 1

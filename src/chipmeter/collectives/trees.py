@@ -213,3 +213,64 @@ def multiplied(n: int, k: int = 3) -> Tree:
     (((0, 3), (1, 4)), 2)
     """
     return chain([right_chain(list(range(i, n, k))) for i in range(min(k, n))])
+
+
+def double_binary(n: int, which: int) -> tuple[int, dict[int, list[int]]]:
+    """NCCL's double binary tree over nodes: the root and the children of every node, in the order of addition.
+
+    In the first tree node v with lowest set bit b has children v - b / 2 and v + b / 2, the latter halved until it
+    exists; node 0 has one, the largest power of two below n. The second is mirrored (n even) or shifted by one.
+
+    >>> double_binary(4, 0)
+    (0, {0: [2], 1: [], 2: [1, 3], 3: []})
+    """
+
+    def name(v: int) -> int:
+        if not which:
+            return v
+        return n - 1 - v if n % 2 == 0 else (v + 1) % n
+
+    children: dict[int, list[int]] = {}
+    for v in range(n):
+        if v == 0:
+            found = [1 << (n - 1).bit_length() >> 1] if n > 1 else []
+        else:
+            half = (v & -v) >> 1
+            found = [v - half] if half else []
+            while half and v + half >= n:
+                half >>= 1
+            found += [v + half] if half else []
+        children[name(v)] = [name(c) for c in found]
+    return name(0), children
+
+
+def double_binary_tree(n: int, which: int) -> Tree:
+    """Association of one of the two trees.
+
+    >>> double_binary_tree(4, 0)
+    (0, ((2, 1), 3))
+    """
+    root, children = double_binary(n, which)
+    return subtree(lambda v: children[v], root)
+
+
+def pat(n: int, destination: int, aggregation: int = 1) -> Tree:
+    """NCCL's PAT reduce-scatter: a binomial tree on the distance to the destination.
+
+    >>> pat(4, 0)
+    (3, ((1, 2), 0))
+    """
+    power = 1 << (n - 1).bit_length()
+    depth = max(power // aggregation, 1).bit_length() - 1
+    last = power.bit_length() - 2
+    order = [*range(depth - 1, 0, -1), *range(depth, last + 1), 0] if last >= 0 else []
+
+    def value(s: int) -> Tree:
+        tree: Tree = (destination - s) % n
+        limit = s & -s or power
+        for k in order:
+            if 1 << k < limit and s + (1 << k) < n:
+                tree = (value(s + (1 << k)), tree)
+        return tree
+
+    return value(0)

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from chipmeter._arrays import AnyArray, dtype_of
-from chipmeter.collectives.algorithms import ALGORITHMS, Shape
+from chipmeter.collectives.algorithms import ALGORITHMS
+from chipmeter.collectives.plans import Shape
 from chipmeter.collectives.run import Arithmetic, reduce_shards
 from chipmeter.verify.compare import Emulated, compare
 from chipmeter.verify.layout import CollectiveRecord, CollectivesIndex, Recording
