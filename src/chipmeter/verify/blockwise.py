@@ -132,20 +132,6 @@ def gfloat_mx(case: Case) -> Emulated:
     return _values(x, _recipe(case.text("block"), "floor", 32))
 
 
-def microxcaling_mx(case: Case) -> Emulated:
-    """Emulate microxcaling's MX blocks, dequantised; it takes exponents through float32 log2."""
-    if case.text("round") != "even":
-        raise UnsupportedError(f"MX elements rounded by {case.text('round')!r}: recipes round to nearest even")
-    if case.number("scale_bits", 1, 32) != 8:
-        raise UnsupportedError("scales of other than 8 bits")
-    if case.entry.params.get("flush_fp32_subnorms", False) is not False:
-        raise UnsupportedError("flushing of float32 subnormals")
-    x = case.source()
-    emulated = _values(x, _recipe(case.text("elem"), "floor", _block(case, 32, x.shape[-1])))
-    assert emulated.unsupported is not None
-    return replace(emulated, unsupported=emulated.unsupported | (x == 0) & np.signbit(x))  # it drops the sign of -0
-
-
 def _values(x: NDArray[np.float32], recipe: Recipe) -> Emulated:
     if x.ndim == 0 or x.shape[-1] % recipe.block:
         raise UnsupportedError(f"an input of shape {x.shape} in blocks of {recipe.block}")

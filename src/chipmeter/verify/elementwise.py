@@ -14,7 +14,6 @@ ROUNDINGS: dict[str, Rounding] = {
     "TiesToEven": "nearest-even", "TiesToAway": "nearest-away", "TowardZero": "toward-zero", "TowardPositive": "up",
     "TowardNegative": "down", "ToOdd": "odd",
 }  # fmt: skip
-MICROXCALING: dict[str, Rounding] = {"even": "nearest-even", "nearest": "nearest-away", "floor": "toward-zero"}
 LOG2_MANTISSA = 0x7FFFD4
 """float32 log2 rounds up to the next integer from this 23-bit fraction on, at the latest: libraries that take an
 exponent from it (microxcaling, gfloat, torchao 0.18 RCEIL) are off by one there."""
@@ -116,27 +115,6 @@ def cpfloat(case: Case) -> Emulated:
     if rounding == "up":
         quirk |= (x < 0) & (values == 0)  # and may return +0 for a negative underflow
     return Emulated(words(values), f"cast with {rounding}, overflow={overflow!r}; decode", unsupported=quirk)
-
-
-def _unbounded(fmt: FloatFormat) -> FloatFormat:
-    """Return the format with one more exponent bit above, same subnormals: overflow is then asked by value."""
-    if fmt.exponent_bits == 8:
-        return fmt
-    return FloatFormat(f"wide {fmt.name}", fmt.exponent_bits + 1, fmt.mantissa_bits, fmt.bias)
-
-
-def microxcaling(case: Case) -> Emulated:
-    """Emulate microxcaling's elements by value: overflow gives infinity or the maximum, in float32."""
-    fmt, rounding = case.float_format(case.text("elem")), _rounding(MICROXCALING, case.text("round"))
-    saturates, wide = case.flag("saturate_normals"), _unbounded(fmt)
-    x = case.source()
-    values = decode(cast(x, wide, rounding=rounding), wide)
-    most = np.float32(fmt.max)
-    beyond = np.copysign(most if saturates else np.float32(np.inf), values)
-    values = np.where(np.abs(values) > most, beyond, values)
-    values = np.where(np.isinf(x), x, values)
-    note = f"cast to {fmt.name}, {rounding}; decode"
-    return Emulated(words(values), note, "float32", unsupported=near_next_power(x) & np.isfinite(x))
 
 
 def torchao_bf16(case: Case) -> Emulated:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise
+from chipmeter.verify import blockwise, elementwise, microxcaling, placement
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -29,7 +29,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("gfloat", "encode_ndarray(round_ndarray())"): elementwise.gfloat,
     ("gfloat", "round_ndarray (float32 bits of the rounded value)"): elementwise.gfloat,
     ("CPFloat", "cpfloatf (float32 bits of the rounded value)"): elementwise.cpfloat,
-    ("microxcaling", "_quantize_elemwise (float32 bits)"): elementwise.microxcaling,
+    ("microxcaling", "_quantize_elemwise (float32 bits)"): microxcaling.elementwise,
     ("torchao", "optim.quant_utils._fp32_to_bf16_sr"): elementwise.torchao_bf16,
     (_TE, "ptx::float_to_e8m0, the non-Blackwell branch compiled for the host"): elementwise.e8m0_up,
     (_TE, "ptx::exp2f"): elementwise.e8m0_values,
@@ -43,13 +43,16 @@ RULES: dict[tuple[str, str], Rule] = {
         "gfloat",
         "quantize_block(compute_scale_amax) on float64 input, result rounded to float32 bits",
     ): blockwise.gfloat_mx,
-    ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): blockwise.microxcaling_mx,
-    ("microxcaling", "_quantize_mx"): blockwise.microxcaling_mx,
+    ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): microxcaling.blocks,
+    ("microxcaling", "_quantize_mx"): microxcaling.blocks,
     ("aws-neuron-sdk", "quantize_mx_golden"): blockwise.trainium_mx,
     ("torchao", "nvfp4_quantize"): blockwise.torchao_nvfp4,
     ("torchao-main", "nvfp4_quantize"): blockwise.torchao_nvfp4,
     ("torchao", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
     ("torchao-main", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
+    ("compressed-tensors", "pack_to_int32"): placement.packed_int32,
+    ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
+    ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
 }
 """Library and operation, as the index names them, and the function that emulates it."""
 
@@ -59,8 +62,6 @@ _MISSING: dict[tuple[str, str], str] = {
     ("torchao", "quantize_affine"): "integer quantisation with torchao's scales and zero points",
     ("torchao", "dequantize_affine"): "integer quantisation with torchao's scales and zero points",
     ("torchao", "NF4Tensor"): "NF4 with double-quantised scales",
-    ("torchao", "to_blocked"): "the 128x4 layout of block scales",
-    ("torchao-main", "to_blocked"): "the 128x4 layout of block scales",
     (_TE, "NVFP4QuantizerRef"): "Transformer Engine's NVFP4 scales",
     (_TE, "tests BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
     (_TE, "BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
