@@ -7,12 +7,17 @@ from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter.formats import FloatFormat, Overflow, Rounding, cast, decode
+from chipmeter.formats.stochastic import StochasticRule, cast_stochastic, jitter_e2m1
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, Mask, UnsupportedError
 
 ROUNDINGS: dict[str, Rounding] = {
     "TiesToEven": "nearest-even", "TiesToAway": "nearest-away", "TowardZero": "toward-zero", "TowardPositive": "up",
     "TowardNegative": "down", "ToOdd": "odd",
+}  # fmt: skip
+STOCHASTIC: dict[str, StochasticRule] = {
+    "StochasticFastest": "truncated", "StochasticFast": "midpoint", "Stochastic": "nearest-even",
+    "StochasticOdd": "nearest-odd",
 }  # fmt: skip
 LOG2_MANTISSA = 0x7FFFD4
 """float32 log2 rounds up to the next integer from this 23-bit fraction on, at the latest: libraries that take an
@@ -76,15 +81,10 @@ def gfloat(case: Case) -> Emulated:
     if mode.startswith("Stochastic"):
         x, n = case.source(), case.number("srnumbits", 1, 31)
         bits = case.read(case.text("srbits")).astype(np.uint32)
-        if mode == "StochasticFast":  # up iff floor(d 2^(n+1)) + 2r + 1 >= 2^(n+1): our definition with one bit more
-            bits, n = 2 * bits + 1, n + 1
-        elif mode == "Stochastic" and fmt.mantissa_bits + n <= 10:  # first to n bits more, to nearest even; then exact
-            finer = FloatFormat(f"finer {fmt.name}", fmt.exponent_bits, fmt.mantissa_bits + n, fmt.bias, nan=fmt.nan)
-            x = decode(cast(x, finer, overflow="saturate"), finer)
-        elif mode != "StochasticFastest":
-            raise UnsupportedError(f"{mode} with {n} bits: the dropped fraction is first rounded to {n} bits, not cut")
-        codes = cast(x, fmt, rounding="stochastic", overflow=overflow, nan=nan, bits=bits, random_bits=n)
-        return Emulated(words(codes), f"cast to {fmt.name}, stochastic with {n} given bits")
+        if mode not in STOCHASTIC:
+            raise UnsupportedError(f"no stochastic rule {mode!r}")
+        codes = cast_stochastic(x, fmt, bits, n, rule=STOCHASTIC[mode], overflow=overflow, nan=nan)
+        return Emulated(words(codes), f"cast_stochastic to {fmt.name}, {STOCHASTIC[mode]}, {n} given bits")
     rounding = _rounding(ROUNDINGS, mode)
     mask = f"mask/{case.text('format')}"
     x = case.source()
@@ -104,17 +104,47 @@ def gfloat(case: Case) -> Emulated:
 def cpfloat(case: Case) -> Emulated:
     """Emulate CPFloat: values of a format given by precision and exponent range."""
     precision, emax = case.number("precision", 2, 11), case.number("emax", 1, 127)
-    emin, rounding = case.number("emin", -126, 0), _rounding(ROUNDINGS, case.text("round"))
+    emin, mode = case.number("emin", -126, 0), case.text("round")
     if not (case.flag("subnormals") and case.flag("infinity")) or emin != 1 - emax or emax & (emax + 1):
         raise UnsupportedError("a format without subnormals or infinity, or of another exponent range than IEEE 754's")
     fmt = FloatFormat("of the recording", emax.bit_length() + 1, precision - 1, emax)
-    overflow: Overflow = "saturate" if case.flag("saturation") else "ofp8"
+    saturates = case.flag("saturation")
+    overflow: Overflow = "saturate" if saturates else "ofp8"
     x = case.source()
-    values = decode(cast(x, fmt, rounding=rounding, overflow=overflow), fmt)
-    quirk = np.isnan(x)  # CPFloat rounds NaN as if it were a number
-    if rounding == "up":
-        quirk |= (x < 0) & (values == 0)  # and may return +0 for a negative underflow
-    return Emulated(words(values), f"cast with {rounding}, overflow={overflow!r}; decode", unsupported=quirk)
+    towards_zero = mode == "TiesToZero"
+    rounding = "nearest-away" if towards_zero else _rounding(ROUNDINGS, mode)
+    # ties toward zero are ties away from it of the float32 below
+    below = (x.view(np.uint32) - ((x != 0) & np.isfinite(x))).view(np.float32) if towards_zero else x
+    values = decode(cast(below, fmt, rounding=rounding, overflow=overflow), fmt)
+    careful = saturates or emax < 127  # without overflow to check, it takes a shorter way
+    if rounding == "up" and careful:
+        values = np.where((x < 0) & (values == 0), np.float32(0), values)  # it returns +0 for a negative underflow
+    raw = np.where(np.isnan(x), _nan_as_number(x, precision, mode, careful), values.view(np.uint32))
+    return Emulated(raw, f"cast with {mode}, overflow={overflow!r}; decode")
+
+
+def _nan_as_number(x: NDArray[np.float32], precision: int, mode: str, directed: bool) -> NDArray[np.uint32]:
+    """Round the bits of NaN as CPFloat does, which takes it for a number of exponent 128; a carry is kept."""
+    bits, drop = x.view(np.uint32), 24 - precision
+    unit, half = np.uint32(1 << drop), np.uint32(1 << (drop - 1))
+    down = bits & np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)
+    rest, negative = bits - down, bits >> 31 == 1
+    up = {
+        "TiesToAway": rest >= half,
+        "TiesToZero": rest > half,
+        "TiesToEven": (rest > half) | ((rest == half) & (down & unit != 0)),
+        "TowardPositive": (rest > 0) & ~negative & directed,
+        "TowardNegative": (rest > 0) & negative & directed,
+        "TowardZero": np.zeros(x.shape, bool),
+        "ToOdd": (rest > 0) & (down & unit == 0),
+    }[mode]
+    return np.where(up, down + unit, down)
+
+
+def te_jitter(case: Case) -> Emulated:
+    """Emulate Transformer Engine's stochastic e2m1 of the host."""
+    bits = case.read("rbits8_te")
+    return Emulated(words(jitter_e2m1(case.source(), bits)), "jitter_e2m1")
 
 
 def torchao_bf16(case: Case) -> Emulated:
