@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise, microxcaling, placement
+from chipmeter.verify import blockwise, elementwise, float_blocks, microxcaling, nvfp4, placement
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -46,11 +46,23 @@ RULES: dict[tuple[str, str], Rule] = {
     ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): microxcaling.blocks,
     ("microxcaling", "_quantize_mx"): microxcaling.blocks,
     ("aws-neuron-sdk", "quantize_mx_golden"): blockwise.trainium_mx,
-    ("torchao", "nvfp4_quantize"): blockwise.torchao_nvfp4,
-    ("torchao-main", "nvfp4_quantize"): blockwise.torchao_nvfp4,
-    ("torchao", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
-    ("torchao-main", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
+    ("torchao", "nvfp4_quantize"): nvfp4.torchao,
+    ("torchao-main", "nvfp4_quantize"): nvfp4.torchao,
+    ("torchao", "per_tensor_amax_to_scale(amax)"): nvfp4.torchao_tensor_scale,
+    ("torchao-main", "per_tensor_amax_to_scale(amax)"): nvfp4.torchao_tensor_scale,
     (_TE, "stochastic_round_fp4_e2m1 (float32 bits of an e2m1 value)"): elementwise.te_jitter,
+    (_TE, "NVFP4QuantizerRef._quantize_blockwise_reference"): nvfp4.transformer_engine,
+    ("nvidia-modelopt", "NVFP4QTensor.quantize"): nvfp4.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor block scale (e4m3)"): nvfp4.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor global scale"): nvfp4.modelopt,
+    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp8"): float_blocks.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp4"): float_blocks.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_channel_cast_to_fp8"): float_blocks.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_block_cast_to_fp8"): float_blocks.deepgemm,
+    ("DeepGEMM", "per_token_cast_to_fp4"): float_blocks.deepgemm,
+    ("DeepGEMM", "ceil_to_ue8m0"): float_blocks.ceil_to_ue8m0,
+    (_TE, "tests BlockwiseQuantizerReference.quantize"): float_blocks.transformer_engine,
+    (_TE, "BlockwiseQuantizerReference.quantize"): float_blocks.transformer_engine,
     ("compressed-tensors", "pack_to_int32"): placement.packed_int32,
     ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
     ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
@@ -63,11 +75,7 @@ _MISSING: dict[tuple[str, str], str] = {
     ("torchao", "quantize_affine"): "integer quantisation with torchao's scales and zero points",
     ("torchao", "dequantize_affine"): "integer quantisation with torchao's scales and zero points",
     ("torchao", "NF4Tensor"): "NF4 with double-quantised scales",
-    (_TE, "NVFP4QuantizerRef"): "Transformer Engine's NVFP4 scales",
-    (_TE, "tests BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
-    (_TE, "BlockwiseQuantizerReference"): "float32 scales of 1x128 and 128x128 blocks",
     (_TE, "compute_scale_from_amax"): "Transformer Engine's scale from amax",
-    ("DeepGEMM", ""): "DeepGEMM's scales of 1x128 and 128x128 blocks",
     ("gguf", ""): "the block formats of ggml",
     ("nvidia-modelopt", ""): "ModelOpt's scales and tie rule",
     ("bitsandbytes", ""): "4-bit blocks with float32 absmax",
