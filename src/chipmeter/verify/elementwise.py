@@ -169,10 +169,3 @@ def e8m0_reciprocals(case: Case) -> Emulated:
     """Emulate Transformer Engine's reciprocal of each scale byte c: the scale of 254 - c; NaN stays."""
     codes = np.arange(case.recorded().size)
     return _decoded(np.where(codes < 255, 254 - codes, 255), case.float_format("e8m0"))
-
-
-def nf4_table(case: Case) -> Emulated:
-    """Emulate the table of nf4 (bitsandbytes)."""
-    if case.text("quant_type") != "nf4":
-        raise UnsupportedError(f"no format {case.text('quant_type')!r} of bitsandbytes")
-    return Emulated(words(decode(np.arange(case.recorded().size, dtype=np.uint8), "nf4")), "decode nf4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise, float_blocks, microxcaling, nvfp4, placement
+from chipmeter.verify import blockwise, elementwise, float_blocks, integers, microxcaling, nvfp4, placement
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -34,7 +34,7 @@ RULES: dict[tuple[str, str], Rule] = {
     (_TE, "ptx::float_to_e8m0, the non-Blackwell branch compiled for the host"): elementwise.e8m0_up,
     (_TE, "ptx::exp2f"): elementwise.e8m0_values,
     (_TE, "ptx::exp2f_rcp<float>"): elementwise.e8m0_reciprocals,
-    ("bitsandbytes", "get_4bit_type"): elementwise.nf4_table,
+    ("bitsandbytes", "get_4bit_type"): integers.bnb_table,
     ("torchao", "to_mx"): blockwise.torchao_mx,
     ("torchao", "to_dtype(to_mx)"): blockwise.torchao_mx,
     ("torchao-main", "to_mx"): blockwise.torchao_mx,
@@ -63,6 +63,16 @@ RULES: dict[tuple[str, str], Rule] = {
     ("DeepGEMM", "ceil_to_ue8m0"): float_blocks.ceil_to_ue8m0,
     (_TE, "tests BlockwiseQuantizerReference.quantize"): float_blocks.transformer_engine,
     (_TE, "BlockwiseQuantizerReference.quantize"): float_blocks.transformer_engine,
+    ("torchao", "choose_qparams_affine"): integers.torchao_affine,
+    ("torchao", "quantize_affine"): integers.torchao_affine,
+    ("torchao", "dequantize_affine"): integers.torchao_affine,
+    ("bitsandbytes", "functional.quantize_4bit (CPU)"): integers.bnb_4bit,
+    ("bitsandbytes", "quantize_4bit absmax"): integers.bnb_4bit,
+    ("bitsandbytes", "functional.dequantize_4bit (CPU)"): integers.bnb_4bit,
+    ("torchao", "NF4Tensor.from_tensor"): integers.torchao_nf4,
+    ("torchao", "NF4Tensor quantized_scalers (int8)"): integers.torchao_nf4,
+    ("torchao", "NF4Tensor quantization_factor"): integers.torchao_nf4,
+    ("torchao", "NF4Tensor scaler_mean"): integers.torchao_nf4,
     ("compressed-tensors", "pack_to_int32"): placement.packed_int32,
     ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
     ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
@@ -71,14 +81,9 @@ RULES: dict[tuple[str, str], Rule] = {
 
 _MISSING: dict[tuple[str, str], str] = {
     ("ml_dtypes", "ndarray.astype of"): "casts to integers by truncation and wrapping",
-    ("torchao", "choose_qparams_affine"): "integer quantisation with torchao's scales and zero points",
-    ("torchao", "quantize_affine"): "integer quantisation with torchao's scales and zero points",
-    ("torchao", "dequantize_affine"): "integer quantisation with torchao's scales and zero points",
-    ("torchao", "NF4Tensor"): "NF4 with double-quantised scales",
     (_TE, "compute_scale_from_amax"): "Transformer Engine's scale from amax",
     ("gguf", ""): "the block formats of ggml",
     ("nvidia-modelopt", ""): "ModelOpt's scales and tie rule",
-    ("bitsandbytes", ""): "4-bit blocks with float32 absmax",
     ("compressed-tensors", ""): "the packing and scales of compressed-tensors",
     ("aws-neuron-sdk", ""): "the placement of MX scales in partitions",
 }
