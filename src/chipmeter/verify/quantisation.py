@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise, float_blocks, integers, microxcaling, nvfp4, placement
+from chipmeter.verify import blockwise, elementwise, float_blocks, ggml, integers, microxcaling, nvfp4, placement
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -73,6 +73,11 @@ RULES: dict[tuple[str, str], Rule] = {
     ("torchao", "NF4Tensor quantized_scalers (int8)"): integers.torchao_nf4,
     ("torchao", "NF4Tensor quantization_factor"): integers.torchao_nf4,
     ("torchao", "NF4Tensor scaler_mean"): integers.torchao_nf4,
+    ("gguf", "gguf.quants.quantize"): ggml.blocks,
+    ("gguf", "gguf.quants.dequantize"): ggml.blocks,
+    ("gguf", "NVFP4.fp32_to_ue4m3"): ggml.ue4m3,
+    ("gguf", "NVFP4.ue4m3_to_fp32 (value halved)"): ggml.ue4m3,
+    ("gguf", "MXFP4.e8m0_to_fp32_half (value halved)"): ggml.e8m0,
     ("compressed-tensors", "pack_to_int32"): placement.packed_int32,
     ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
     ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
@@ -82,7 +87,6 @@ RULES: dict[tuple[str, str], Rule] = {
 _MISSING: dict[tuple[str, str], str] = {
     ("ml_dtypes", "ndarray.astype of"): "casts to integers by truncation and wrapping",
     (_TE, "compute_scale_from_amax"): "Transformer Engine's scale from amax",
-    ("gguf", ""): "the block formats of ggml",
     ("nvidia-modelopt", ""): "ModelOpt's scales and tie rule",
     ("compressed-tensors", ""): "the packing and scales of compressed-tensors",
     ("aws-neuron-sdk", ""): "the placement of MX scales in partitions",
