@@ -169,8 +169,7 @@ def _nibbles(blocks: Floats, kind: str) -> NDArray[np.uint8]:
     if kind.endswith("0"):
         first = np.abs(blocks).argmax(axis=1)[:, None]
         d = np.take_along_axis(blocks, first, axis=1) / np.float32(-((top + 1) // 2))
-        y = blocks.astype(np.float64) * _reciprocal(d) + ((top + 1) // 2 + 0.5)
-        y = np.trunc(y.astype(np.float32))  # as if the multiplication and addition were fused
+        y = np.trunc(blocks * _reciprocal(d) + np.float32((top + 1) // 2 + 0.5))
         head = [_half(d)]
     else:
         least, most = blocks.min(axis=1, keepdims=True), blocks.max(axis=1, keepdims=True)

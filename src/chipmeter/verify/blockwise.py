@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter._names import UnknownNameError
-from chipmeter.formats import FloatFormat
+from chipmeter.formats import FloatFormat, IntegerFormat
 from chipmeter.quantize import QuantizedTensor, Recipe, quantize, recipe_of
 from chipmeter.quantize.layouts import pack_nibbles
 from chipmeter.quantize.recipes import ScaleRule
+from chipmeter.quantize.rules import powers, scale_bytes
 from chipmeter.verify import torchao018
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, Mask, UnsupportedError
@@ -25,6 +26,7 @@ _ELEMENTS = {
     "mxfp8_e4m3": "mxfp8", "mxfp8_e5m2": "mxfp8-e5m2", "mxfp6_e2m3": "mxfp6", "mxfp6_e3m2": "mxfp6-e3m2",
     "mxfp4_e2m1": "mxfp4", "float8_e4m3fn": "mxfp8", "float8_e5m2": "mxfp8-e5m2", "float4_e2m1fn": "mxfp4",
 }  # fmt: skip
+_INT8 = IntegerFormat("int8", 8, True, "int8")
 _RULES: dict[str, ScaleRule] = {"FLOOR": "floor", "CEIL": "ceil", "EVEN": "even", "RCEIL": "round-up"}
 
 
@@ -101,43 +103,20 @@ def torchao_mx(case: Case) -> Emulated:
 
 
 def gfloat_mx(case: Case) -> Emulated:
-    """Emulate gfloat's MX blocks, dequantised; it takes the exponent of amax through log2."""
+    """Emulate gfloat's MX blocks, dequantised; in float64, so that its logarithms give the exponents that bits do."""
     if case.text("round") != "TiesToEven" or not case.flag("sat"):
         raise UnsupportedError("MX elements other than to nearest even, saturating")
-    x = case.source()
-    return _values(x, _recipe(case.text("block"), "floor", 32))
+    x, name = case.source(), case.text("block")
+    if x.ndim == 0 or x.shape[-1] % 32:
+        raise UnsupportedError(f"an input of shape {x.shape} in blocks of 32")
+    if name == "mxint8":
+        return Emulated(words(_mxint8(x)), "MXINT8, dequantised", "float32")
+    recipe = _recipe(name, "floor", 32)
+    return Emulated(words(_quantize(x, recipe).dequantize()), f"quantize by {recipe.name}, dequantize", "float32")
 
 
-def _values(x: NDArray[np.float32], recipe: Recipe) -> Emulated:
-    if x.ndim == 0 or x.shape[-1] % recipe.block:
-        raise UnsupportedError(f"an input of shape {x.shape} in blocks of {recipe.block}")
-    q = _quantize(x, recipe)
-    amax = _amax(x, recipe.block)
-    quirk = _spread(near_next_power(amax) & np.isfinite(amax), recipe.block) | (near_next_power(x) & np.isfinite(x))
-    return Emulated(words(q.dequantize()), f"quantize by {recipe.name}, dequantize", "float32", unsupported=quirk)
-
-
-def trainium_mx(case: Case) -> Emulated:
-    """Emulate the AWS SDK's golden: 8 partitions x 4 free elements of a bfloat16 tile, OCP's floor rule."""
-    if "ocp_floor" not in case.key.split("/"):
-        raise UnsupportedError("the scale rule of quantize_mx since NKI 0.5, one above OCP's")
-    x = case.source("bfloat16").astype(np.float32)
-    if x.ndim != 2 or x.shape[0] % 8 or x.shape[1] % 4:
-        raise UnsupportedError(f"a tile of shape {x.shape}")
-    groups = (x.shape[0] // 8, x.shape[1] // 4)
-    blocks = x.reshape(groups[0], 8, groups[1], 4).transpose(0, 2, 1, 3).reshape(*groups, 32)
-    recipe = _recipe(case.text("dst"), "floor", 32)
-    q = _quantize(np.ascontiguousarray(blocks), recipe)
-    amax = _amax(blocks, 32)[..., 0]
-    element = recipe.element_format
-    assert isinstance(element, FloatFormat)
-    exponent = (amax.view(np.uint32) >> 23).astype(np.int32)
-    quirk = ~np.isfinite(amax) | (exponent < element.max_exponent)  # where its uint8 arithmetic wraps
-    note = f"quantize by {recipe.name}"
-    if case.part == "scale":
-        return Emulated(words(q.scales)[..., 0], note, unsupported=quirk)
-    codes = words(q.codes).reshape(*groups, 8, 4).transpose(0, 2, 1, 3).reshape(x.shape)
-    if element.bits == 4:
-        codes = pack_nibbles(codes)
-    spread = np.repeat(np.repeat(quirk, 8, axis=0), case.recorded().shape[1] // groups[1], axis=1)
-    return Emulated(np.ascontiguousarray(codes).view(case.recorded().dtype), note, unsupported=spread)
+def _mxint8(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    blocks = x.reshape(-1, 32)
+    scale = powers(scale_bytes(np.abs(blocks).max(axis=1), _INT8, "floor")).astype(np.float64)[:, None]
+    whole = np.clip(np.rint(blocks / scale * 64), -128, 127) + 0.0  # gfloat uses -2; an integer has no -0
+    return np.asarray(whole / 64 * scale, np.float32).reshape(x.shape)

@@ -91,9 +91,11 @@ def gfloat(case: Case) -> Emulated:
     if mask in case.arrays:  # the recording replaced inputs outside the library's domain by 1
         x = np.where(case.read(mask) == 0, np.float32(1), x)
     if fmt.powers_only:
-        if rounding == "nearest-away":
-            raise UnsupportedError(f"{fmt.name} with ties away from zero")
-        rounding = "nearest-even-code" if rounding == "nearest-even" else rounding
+        if rounding == "nearest-away":  # a tie goes up with the float32 above it
+            raw = x.view(np.uint32)
+            tie = np.where(raw < 0x800000, raw == 0x600000, (raw & 0x7FFFFF) == 0x400000) & (raw < 0x7F800000)
+            x = (raw + tie).view(np.float32)
+        rounding = "nearest-even-code" if rounding in ("nearest-even", "nearest-away") else rounding
     codes = cast(x, fmt, rounding=rounding, overflow=overflow, nan=nan)
     as_values = fmt.padding > 0  # tf32 is recorded as float32 values, whose NaN keep their payload
     return Emulated(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise, float_blocks, ggml, integers, microxcaling, nvfp4, placement
+from chipmeter.verify import blockwise, elementwise, float_blocks, ggml, integers, microxcaling, nvfp4, placement, scales
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -45,7 +45,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ): blockwise.gfloat_mx,
     ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): microxcaling.blocks,
     ("microxcaling", "_quantize_mx"): microxcaling.blocks,
-    ("aws-neuron-sdk", "quantize_mx_golden"): blockwise.trainium_mx,
+    ("aws-neuron-sdk", "quantize_mx_golden"): scales.trainium,
     ("torchao", "nvfp4_quantize"): nvfp4.torchao,
     ("torchao-main", "nvfp4_quantize"): nvfp4.torchao,
     ("torchao", "per_tensor_amax_to_scale(amax)"): nvfp4.torchao_tensor_scale,
@@ -78,21 +78,22 @@ RULES: dict[tuple[str, str], Rule] = {
     ("gguf", "NVFP4.fp32_to_ue4m3"): ggml.ue4m3,
     ("gguf", "NVFP4.ue4m3_to_fp32 (value halved)"): ggml.ue4m3,
     ("gguf", "MXFP4.e8m0_to_fp32_half (value halved)"): ggml.e8m0,
+    (_TE, "compute_scale_from_amax, host compile"): scales.te_multiplier,
+    (
+        "compressed-tensors",
+        "generate_mx_scales (float result cast to int, before clamping to uint8)",
+    ): scales.compressed_tensors,
+    ("nvidia-modelopt", "MXFP4QTensor.quantize"): scales.modelopt_mx,
+    ("nvidia-modelopt", "MXFP4QTensor.quantize scale (biased E8M0)"): scales.modelopt_mx,
+    ("nvidia-modelopt", "MXFP8QTensor.get_weights_scaling_factor"): scales.modelopt_mx,
+    ("nvidia-modelopt", "MXFP8QTensor.quantize_with_scale"): scales.modelopt_mx,
+    ("aws-neuron-sdk", "inverse of get_p_contiguous_scale (checked by round trip)"): scales.trainium_placement,
+    ("ml_dtypes", "ndarray.astype of where(isfinite & |x|<2^31, x, 0)"): scales.ml_dtypes_int4,
     ("compressed-tensors", "pack_to_int32"): placement.packed_int32,
     ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
     ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
 }
 """Library and operation, as the index names them, and the function that emulates it."""
-
-_MISSING: dict[tuple[str, str], str] = {
-    ("ml_dtypes", "ndarray.astype of"): "casts to integers by truncation and wrapping",
-    (_TE, "compute_scale_from_amax"): "Transformer Engine's scale from amax",
-    ("nvidia-modelopt", ""): "ModelOpt's scales and tie rule",
-    ("compressed-tensors", ""): "the packing and scales of compressed-tensors",
-    ("aws-neuron-sdk", ""): "the placement of MX scales in partitions",
-}
-"""Library and the start of an operation that no rule emulates, and what that would take."""
-
 
 def quantisation_rows(recording: Recording, index: QuantisationIndex) -> Iterator[Row]:
     """Verify one output array after another."""
@@ -108,17 +109,10 @@ def _row(case: Case) -> Row:
     try:
         rule = RULES.get((entry.library, entry.op))
         if rule is None:
-            raise UnsupportedError(_missing(entry.library, entry.op))
+            raise UnsupportedError(f"no rule for {entry.op!r} of {entry.library or 'an unnamed library'!r}")
         emulated = rule(case)
     except ValueError as error:
         raise ValueError(f"{case.archive.path}: array {case.key!r}: {error}") from error
     except UnsupportedError as error:
         return Row(case.name, 0, 0, math.prod(entry.shape), f"not supported: {error}")
     return compare(case.name, emulated, recorded)
-
-
-def _missing(library: str, op: str) -> str:
-    for (known, start), what in _MISSING.items():
-        if known == library and op.startswith(start):
-            return what
-    return f"no rule for {op!r} of {library or 'an unnamed library'!r}"
