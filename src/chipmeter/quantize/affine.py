@@ -41,9 +41,7 @@ def affine_parameters(tiles: Floats, mapping: Mapping, low: int, high: int) -> t
     return np.maximum(scale, _TINY), np.full(len(tiles), (high + low + 1) // 2, np.int32)
 
 
-def quantize_affine(
-    tiles: Floats, scale: Floats, zero: NDArray[np.int32], low: int, high: int
-) -> NDArray[np.int32]:
+def quantize_affine(tiles: Floats, scale: Floats, zero: NDArray[np.int32], low: int, high: int) -> NDArray[np.int32]:
     """Return clamp(round(x * (1 / scale)) + zero), to nearest even, in float32.
 
     >>> quantize_affine(np.float32([[-1, 0, 2]]), np.float32([0.2]), np.int32([5]), 0, 15)
@@ -51,7 +49,8 @@ def quantize_affine(
     """
     with np.errstate(all="ignore"):
         whole = np.rint(tiles * (_ONE / scale)[:, None]) + zero[:, None].astype(np.float32)
-    return np.clip(np.nan_to_num(whole, nan=0.0), low, high).astype(np.int32)
+    clamped: NDArray[np.int32] = np.clip(np.nan_to_num(whole, nan=0.0), low, high).astype(np.int32)
+    return clamped
 
 
 def dequantize_affine(q: NDArray[np.int32], scale: Floats, zero: NDArray[np.int32]) -> Floats:
@@ -68,9 +67,9 @@ FP4_VALUES = tuple(
 )
 """Magnitudes of bitsandbytes' own 4-bit float, by code; the sign is bit 3."""
 
-NF4_SHORT = np.float32(
+NF4_SHORT = np.asarray(
     [-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626,
-     0.7230, 1.0]
+     0.7230, 1.0], np.float32
 )  # fmt: skip
 """The table of nf4 as torchao prints it, to four decimals."""
 
@@ -105,7 +104,9 @@ def fp4_table() -> Floats:
     return np.concatenate([magnitudes, np.float32(0) - magnitudes])
 
 
-def quantize_nf4_double(x: Floats, block: int, scaler_block: int) -> tuple[NDArray[np.uint8], NDArray[np.int8], Floats, np.float32]:
+def quantize_nf4_double(
+    x: Floats, block: int, scaler_block: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int8], Floats, np.float32]:
     """Quantise to nf4 with int8 scales under float32 ones, as torchao's NF4Tensor does.
 
     Returns

@@ -98,7 +98,9 @@ def quantize_tiles(
         return encode(y, element, ties, negative_zero), scales
 
 
-def encode(y: Floats, element: FloatFormat | IntegerFormat, ties: Ties = "even", negative_zero: bool = True) -> AnyArray:
+def encode(
+    y: Floats, element: FloatFormat | IntegerFormat, ties: Ties = "even", negative_zero: bool = True
+) -> AnyArray:
     """Encode to nearest, saturating, ties to even or toward zero.
 
     >>> from chipmeter.formats import FORMATS
@@ -110,7 +112,9 @@ def encode(y: Floats, element: FloatFormat | IntegerFormat, ties: Ties = "even",
         return whole.astype(code_dtype(element))
     if ties == "zero":  # ties toward zero are ties away from it of the float32 below
         y = (y.view(np.uint32) - ((y != 0) & np.isfinite(y))).view(np.float32)
-    codes: AnyArray = cast(y, element, rounding="nearest-even" if ties == "even" else "nearest-away", overflow="saturate")
+    codes: AnyArray = cast(
+        y, element, rounding="nearest-even" if ties == "even" else "nearest-away", overflow="saturate"
+    )
     if not negative_zero:
         raw = codes.view(np.uint8)
         raw[raw == 1 << element.bits - 1] = 0

@@ -16,7 +16,7 @@ BLOCK = 32
 BYTES: dict[str, int] = {"Q8_0": 34, "Q4_0": 18, "Q4_1": 20, "Q5_0": 22, "Q5_1": 24, "MXFP4": 17, "BF16": 64}
 """Bytes of 32 elements."""
 
-_DOUBLED = np.int8([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12])
+_DOUBLED = np.asarray([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.float32)
 """e2m1 times two, which ggml multiplies by half the scale."""
 
 
@@ -100,7 +100,7 @@ def dequantize_ggml(data: NDArray[np.uint8], kind: Kind) -> Floats:
         if kind == "BF16":
             values = (np.ascontiguousarray(raw).view("<u2").astype(np.uint32) << 16).view(np.float32)
         elif kind == "MXFP4":
-            values = e8m0_half(raw[:, :1]) * _DOUBLED[_unpack(raw[:, 1:])].astype(np.float32)
+            values = e8m0_half(raw[:, :1]) * _DOUBLED[_unpack(raw[:, 1:])]
         elif kind == "Q8_0":
             values = _from_half(raw[:, :2]) * np.ascontiguousarray(raw[:, 2:]).view(np.int8).astype(np.float32)
         else:
@@ -157,7 +157,8 @@ def _from_half(raw: NDArray[np.uint8]) -> Floats:
 
 
 def _pack(q: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return q[:, :16] & 15 | q[:, 16:] << 4
+    packed: NDArray[np.uint8] = (q[:, :16] & 15 | q[:, 16:] << 4).astype(np.uint8)
+    return packed
 
 
 def _unpack(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -189,7 +190,8 @@ def _from_nibbles(raw: NDArray[np.uint8], kind: str) -> Floats:
         least, rest = _from_half(rest[:, :2]), rest[:, 2:]
     q = _unpack(rest[:, -16:])
     if kind.startswith("Q5"):
-        q = q | np.unpackbits(np.ascontiguousarray(rest[:, :4]), axis=1, bitorder="little") << 4
+        fifth = np.unpackbits(np.ascontiguousarray(rest[:, :4]), axis=1, bitorder="little")
+        q = (q | fifth << 4).astype(np.uint8)
     if least is None:
         return d * (q.astype(np.int16) - (8 if kind == "Q4_0" else 16)).astype(np.float32)
     return d * q.astype(np.float32) + least
@@ -205,7 +207,7 @@ def _mxfp4(blocks: Floats) -> NDArray[np.uint8]:
     amax = np.abs(blocks).max(axis=1, keepdims=True)
     byte = np.where(amax > 0, np.floor(float32_log2(np.where(amax > 0, amax, 1))) - 2 + 127, 0)
     byte = _wrapped(byte)
-    errors = np.abs(e8m0_half(byte)[:, :, None] * _DOUBLED.astype(np.float32) - blocks[:, :, None])
+    errors = np.abs(e8m0_half(byte)[:, :, None] * _DOUBLED - blocks[:, :, None])
     return np.concatenate([byte, _pack(errors.argmin(axis=2).astype(np.uint8))], axis=1)
 
 
@@ -213,7 +215,9 @@ def _bfloat16(blocks: Floats) -> NDArray[np.uint8]:
     bits = blocks.view(np.uint32)
     nan = (bits & 0x7FFFFFFF) > 0x7F800000
     rounded = cast(blocks, "bfloat16").view(np.uint16)
-    return np.ascontiguousarray(np.where(nan, (bits >> 16 | 0x40).astype(np.uint16), rounded).astype("<u2")).view(np.uint8)
+    return np.ascontiguousarray(np.where(nan, (bits >> 16 | 0x40).astype(np.uint16), rounded).astype("<u2")).view(
+        np.uint8
+    )
 
 
 def ue4m3_half(codes: NDArray[np.uint8]) -> Floats:

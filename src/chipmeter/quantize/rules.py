@@ -40,14 +40,9 @@ def scale_bytes(amax: Floats, element: FloatFormat | IntegerFormat, rule: str) -
     else:
         emax, mantissa = element.max_exponent, element.mantissa_bits
         top = int(np.float32(element.max).view(np.uint32)) & 0x7FFFFF
-    up = {
-        "floor": lambda: np.zeros(bits.shape, bool),
-        "ceil": lambda: fraction > 0,
-        "even": lambda: fraction >= (1 << 23) - (1 << 22 - mantissa),
-        "round-up": lambda: fraction > top,
-        "three-quarters": lambda: fraction >= 0x600000,
-        "headroom": lambda: np.ones(bits.shape, bool),
-    }[rule]()
+    least = {"floor": 1 << 23, "ceil": 1, "even": (1 << 23) - (1 << 22 - mantissa), "round-up": top + 1,
+             "three-quarters": 0x600000, "headroom": 0}  # fmt: skip
+    up = fraction >= least[rule]
     byte = np.clip(exponent - emax + up, 0, 254)
     lost = (exponent == 255) | ((rule == "even") & up & (exponent == 254))
     return np.where(lost, 255, byte).astype(np.uint8)
@@ -60,7 +55,9 @@ def powers(byte: NDArray[np.uint8]) -> Floats:
     array([5.877472e-39, 1.000000e+00, 1.701412e+38], dtype=float32)
     """
     wide = byte.astype(np.uint32)
-    return np.where(wide == 0, 0x400000, np.where(wide == 255, 0x7FC00000, wide << 23)).astype(np.uint32).view(np.float32)
+    return (
+        np.where(wide == 0, 0x400000, np.where(wide == 255, 0x7FC00000, wide << 23)).astype(np.uint32).view(np.float32)
+    )
 
 
 def power_of_two_up(x: Floats) -> Floats:

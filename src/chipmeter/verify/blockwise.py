@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter._arrays import AnyArray
 from chipmeter._names import UnknownNameError
 from chipmeter.formats import FloatFormat, IntegerFormat
 from chipmeter.quantize import QuantizedTensor, Recipe, quantize, recipe_of
@@ -17,7 +16,7 @@ from chipmeter.quantize.rules import powers, scale_bytes
 from chipmeter.verify import torchao018
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, Mask, UnsupportedError
-from chipmeter.verify.elementwise import near_next_power, words
+from chipmeter.verify.elementwise import words
 
 _ELEMENTS = {
     "e4m3fn": "mxfp8", "e5m2": "mxfp8-e5m2", "e2m3": "mxfp6", "e3m2": "mxfp6-e3m2", "e2m1": "mxfp4",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from chipmeter.formats import FORMATS, FloatFormat
-from chipmeter.quantize.float_tiles import multiplier, quantize_tiles
+from chipmeter.quantize.float_tiles import quantize_tiles
 from chipmeter.quantize.layouts import pack_nibbles
 from chipmeter.quantize.rules import power_of_two_up
 from chipmeter.quantize.tiles import from_tiles, grid_shape, to_tiles
@@ -13,7 +11,8 @@ from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError
 from chipmeter.verify.elementwise import words
 
-_SHAPES = {"per_token": lambda k: (1, k), "per_channel": lambda k: (k, 1), "per_block": lambda k: (k, k)}
+_SHAPES = {"per_token": (False, True), "per_channel": (True, False), "per_block": (True, True)}
+"""Whether tiles are as high, and as wide, as the granularity."""
 
 
 def deepgemm(case: Case) -> Emulated:
@@ -21,7 +20,8 @@ def deepgemm(case: Case) -> Emulated:
     function, _, target = case.entry.op.rpartition(".")[2].partition("_cast_to_")
     if function not in _SHAPES or target not in ("fp8", "fp4"):
         raise UnsupportedError(f"no rule for {case.entry.op!r}")
-    rows, columns = _SHAPES[function](case.number("gran_k", 1, 1 << 12))
+    size = case.number("gran_k", 1, 1 << 12)
+    rows, columns = (size if whole else 1 for whole in _SHAPES[function])
     element = FORMATS["float8_e4m3fn" if target == "fp8" else "float4_e2m1fn"]
     assert isinstance(element, FloatFormat)
     x = case.source()

@@ -69,8 +69,10 @@ def bnb_table(case: Case) -> Emulated:
 
 def _kind(case: Case) -> Literal["nf4", "fp4"]:
     kind = case.text("quant_type")
-    if kind == "nf4" or kind == "fp4":
-        return kind
+    if kind == "nf4":
+        return "nf4"
+    if kind == "fp4":
+        return "fp4"
     raise UnsupportedError(f"no format {kind!r} of bitsandbytes")
 
 

@@ -33,14 +33,19 @@ def blocks(case: Case) -> Emulated:
         limit = np.float32(((1 << bits - 1) - 1) / (1 << bits - 2))
     else:
         fmt = case.float_format(name)
-        exponent_bits, bits, emax, limit = fmt.exponent_bits, fmt.mantissa_bits + 2, fmt.max_exponent, np.float32(fmt.max)
+        exponent_bits, bits, emax, limit = (
+            fmt.exponent_bits,
+            fmt.mantissa_bits + 2,
+            fmt.max_exponent,
+            np.float32(fmt.max),
+        )
     size, flush = case.number("block", 1, 1 << 16), case.entry.params.get("flush_fp32_subnorms") is True
     top = (1 << case.number("scale_bits", 2, 8) - 1) - 1
     x = case.source()
     if x.ndim == 0 or x.shape[-1] % size:
         raise UnsupportedError(f"an input of shape {x.shape} in blocks of {size}")
     with np.errstate(all="ignore"):
-        a = x.reshape(-1, size)
+        a: Values = x.reshape(-1, size)
         amax = np.abs(a).max(axis=1, keepdims=True)
         shared = np.floor(float32_log2(np.where(amax == 0, np.float32(2.0**-126), amax)))
         if flush:
@@ -48,7 +53,7 @@ def blocks(case: Case) -> Emulated:
         shared = shared - np.float32(emax)
         shared = np.where(shared > top, np.float32(np.nan), np.maximum(shared, np.float32(-top)))
         scale = _power_of_two(shared)
-        values = _elements(a / scale, exponent_bits, bits, limit, rounding, True) * scale
+        values = _elements(np.asarray(a / scale, np.float32), exponent_bits, bits, limit, rounding, True) * scale
     return Emulated(words(values.reshape(x.shape)), f"MX of {name}, {rounding}, by value", "float32")
 
 
@@ -63,7 +68,7 @@ def _elements(a: Values, exponent_bits: int, bits: int, limit: np.float32, round
         unit = _power_of_two(exponent)
         out = a / unit * up
     else:
-        unit, out = np.float32(1), a * up
+        unit, out = np.ones_like(a), a * up
     magnitude, sign = np.abs(out), np.where(out == 0, np.float32(0), np.sign(out))
     if rounding == "floor":
         out = sign * np.floor(magnitude)
@@ -78,7 +83,6 @@ def _elements(a: Values, exponent_bits: int, bits: int, limit: np.float32, round
     else:
         out = np.where(np.abs(out) > limit, np.sign(out) * np.float32(np.inf), out)
     return np.where(np.isinf(a), a, out).astype(np.float32)
-
 
 
 def _power_of_two(exponent: Values) -> Values:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise, float_blocks, ggml, integers, microxcaling, nvfp4, placement, scales
+from chipmeter.verify import (
+    blockwise,
+    elementwise,
+    float_blocks,
+    ggml,
+    integers,
+    microxcaling,
+    nvfp4,
+    placement,
+    scales,
+)
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -94,6 +104,7 @@ RULES: dict[tuple[str, str], Rule] = {
     ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
 }
 """Library and operation, as the index names them, and the function that emulates it."""
+
 
 def quantisation_rows(recording: Recording, index: QuantisationIndex) -> Iterator[Row]:
     """Verify one output array after another."""

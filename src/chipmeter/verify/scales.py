@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chipmeter.formats import FORMATS, FloatFormat
 from chipmeter.quantize.float_tiles import encode, multiplier
@@ -23,7 +24,7 @@ def te_multiplier(case: Case) -> Emulated:
     """Emulate Transformer Engine's `compute_scale_from_amax`."""
     limit, smallest = case.entry.params.get("fp8_max"), case.entry.params.get("epsilon")
     if not isinstance(limit, float) or not isinstance(smallest, float):
-        raise ValueError("params.fp8_max and params.epsilon must be numbers")
+        raise ValueError("params.fp8_max and params.epsilon must be numbers")  # noqa: TRY004 - a wrong recording
     if case.text("value_for_inf") != "FLT_MAX":
         raise UnsupportedError(f"a scale of {case.text('value_for_inf')!r} for infinity")
     s = multiplier(case.source(), limit, smallest=smallest, power_of_two=case.flag("force_pow_2_scales"))
@@ -59,7 +60,7 @@ def modelopt_mx(case: Case) -> Emulated:
         note = "MX of ModelOpt"
         if case.part == "s":
             return Emulated(byte, note)
-        y = (blocks / powers(byte)[..., None]).reshape(x.shape)
+        y = np.asarray(blocks / powers(byte)[..., None], np.float32).reshape(x.shape)
     if not four:
         return Emulated(words(encode(y, element)), note)
     magnitude = words(encode(np.abs(y), element, "zero"))
@@ -82,7 +83,9 @@ def trainium(case: Case) -> Emulated:
     if case.part == "scale":
         return Emulated(byte, note)
     with np.errstate(all="ignore"):
-        y = groups * np.ldexp(np.float32(1), 127 - byte.astype(np.int32)).astype(np.float32)[..., None]
+        y: NDArray[np.float32] = (
+            groups * np.ldexp(np.float32(1), 127 - byte.astype(np.int32)).astype(np.float32)[..., None]
+        )
     codes = from_groups(words(encode(y, element)))
     return Emulated(pack_x4(codes, 8) if element.bits == 8 else pack_nibbles(codes), note)
 

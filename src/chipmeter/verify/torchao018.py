@@ -27,7 +27,7 @@ def quantize_blocks(blocks: Values, element: FloatFormat, rule: str) -> tuple[ND
             byte = _bytes(amax, element, rule)
             scale = np.where(byte == 0, np.float32(2.0**-126), powers(byte))
             scale = np.where(byte == 255, np.float32(np.inf), scale).astype(np.float32)
-            y = blocks / scale[..., None]
+            y = np.asarray(blocks / scale[..., None], np.float32)
         y = np.where(np.isnan(y), y, np.clip(y, -top, top)).astype(np.float32)
     return byte, cast(y, element, overflow="saturate"), y
 

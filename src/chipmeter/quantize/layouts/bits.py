@@ -45,8 +45,7 @@ def pack_nibbles(codes: ArrayLike, *, high_first: bool = False) -> NDArray[np.ui
     if raw.shape[-1] % 2:
         raise ValueError(f"two codes make a byte: the last axis must be even, got {raw.shape[-1]}")
     low, high = (raw[..., 1::2], raw[..., 0::2]) if high_first else (raw[..., 0::2], raw[..., 1::2])
-    packed: NDArray[np.uint8] = low | high << 4
-    return packed
+    return (low | high << 4).astype(np.uint8, copy=False)
 
 
 def unpack_nibbles(packed: ArrayLike, *, high_first: bool = False) -> NDArray[np.uint8]:
