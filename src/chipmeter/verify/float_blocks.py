@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from chipmeter.formats import FORMATS, FloatFormat
 from chipmeter.quantize.float_tiles import quantize_tiles
 from chipmeter.quantize.layouts import pack_nibbles
@@ -48,6 +50,8 @@ def transformer_engine(case: Case) -> Emulated:
     if tile not in ([1, 128], [128, 128]) or not isinstance(eps, float):
         raise UnsupportedError(f"tiles {tile!r}")
     element, x = case.float_format(case.text("dtype")), case.source()
+    if not np.isfinite(x).all():
+        raise UnsupportedError("NaN or infinity, of which the Python reference and the kernels differ")
     codes, scales = quantize_tiles(
         to_tiles(x, *tile), element, "multiplier", smallest=eps, power_of_two=case.flag("pow_2_scales")
     )

@@ -38,6 +38,8 @@ def transformer_engine(case: Case) -> Emulated:
         adaptive = "mse" if case.entry.params.get("nvfp4_4over6_err_mode") == "MSE" else "mae"
     limit = case.number("nvfp4_e4m3_max", 1, 448) if "nvfp4_e4m3_max" in case.entry.params else 448
     amax = case.source("float32", f"{case.key.split('/')[0]}/amax")
+    if amax.shape != (1,):
+        raise ValueError(f"{case.name}: the tensor has one amax, got shape {amax.shape}")
     return _emulate(
         case, "transformer-engine", rows=tile[0], amax=np.float32(amax[0]), power_of_two=case.flag("pow_2_scales"),
         adaptive=adaptive, limit=float(limit),
