@@ -19,18 +19,16 @@ from chipmeter.reference import quantize as slow
 from chipmeter.reference.layouts import LAYOUTS
 
 GENERAL = [n for n, r in RECIPES.items() if not r.plain]
-LAYOUT = {"float8_e4m3fn": "e4m3fn", "float8_e5m2": "e5m2", "float4_e2m1fn": "e2m1"}
-FLOATS = st.one_of(
-    st.floats(width=32, allow_nan=False, allow_infinity=False),
-    st.floats(-8, 8, width=32),
-    st.sampled_from([0.0, -0.0, 1.0, 0.75, 2.5, -5.0, 448.0, 2.0**-149]),
-)
+LAYOUT = {"float8_e4m3fn": "e4m3", "float8_e5m2": "e5m2", "float4_e2m1fn": "e2m1"}
+SPECIAL = np.float32([0.0, -0.0, 1.0, 0.75, 2.5, -5.0, 448.0, 2.0**-149, 3.4e38])
 
 
-def numbers(rows: int, columns: int) -> st.SearchStrategy[NDArray[np.float32]]:
-    return st.lists(FLOATS, min_size=rows * columns, max_size=rows * columns).map(
-        lambda v: np.array(v, np.float32).reshape(rows, columns)
-    )
+def numbers(seed: int, rows: int, columns: int) -> NDArray[np.float32]:
+    """Numbers of one of many scales, with zeros, ties, the smallest and the largest among them."""
+    rng = np.random.default_rng(seed)
+    x = (rng.standard_normal((rows, columns)) * 2.0 ** rng.integers(-130, 120)).astype(np.float32)
+    special = rng.random(x.shape) < rng.choice([0.0, 0.1, 0.9])
+    return np.where(special, rng.choice(SPECIAL[: rng.integers(6, 10)], x.shape), x)
 
 
 def expected(rule: Recipe, block: list[int], amax: int) -> tuple[int | tuple[int, int], list[int]]:
@@ -50,7 +48,7 @@ def expected(rule: Recipe, block: list[int], amax: int) -> tuple[int | tuple[int
         return slow.quantize_mx(block, layout, rule.rule)  # type: ignore[arg-type]
     if rule.scale == "float32":
         return slow.quantize_scaled(
-            block, layout, rule.element_format.max, rule.form,  # type: ignore[union-attr]
+            block, layout, int(rule.element_format.max), rule.form,  # type: ignore[union-attr]
             smallest_amax=int(np.float32(rule.smallest).view(np.uint32)), power_of_two=rule.power_of_two,
         )  # fmt: skip
     if rule.flavour in ("modelopt", "compressed-tensors"):
@@ -62,15 +60,15 @@ def expected(rule: Recipe, block: list[int], amax: int) -> tuple[int | tuple[int
 @pytest.mark.parametrize(
     "name", [n for n in GENERAL if RECIPES[n].adaptive == "none" and n not in ("fp4-deepgemm", "nvfp4-te-rht")]
 )
-@settings(max_examples=15)
-@given(st.data())
-def test_blocks_equal_the_reference(name: str, data: st.DataObject) -> None:
+@settings(max_examples=12)
+@given(st.integers(0, 2**32))
+def test_blocks_equal_the_reference(name: str, seed: int) -> None:
     rule = replace(RECIPES[name], block=16, rows=min(RECIPES[name].rows, 2))
-    x = data.draw(numbers(4, 21))
+    x = numbers(seed, 2, 21)
     q = cm.quantize(x, rule)
     amax = slow.amax_of(np.abs(x).view(np.uint32).ravel().tolist())
     codes, scales = q.codes.view(np.uint8), q.scales.view(f"u{q.scales.dtype.itemsize}")
-    for i in range(0, 4, rule.rows):
+    for i in range(0, 2, rule.rows):
         for j in range(0, 21, 16):
             cut = np.s_[i : i + rule.rows, j : j + 16]
             padded = np.zeros((rule.rows, 16), np.float32)
@@ -85,7 +83,8 @@ def test_blocks_equal_the_reference(name: str, data: st.DataObject) -> None:
             else:
                 assert scales[at] == scale
             got = codes[cut]
-            assert (got == np.uint8(want).reshape(rule.rows, 16)[:, : got.shape[1]]).all()
+            mask = np.uint8((1 << rule.element_format.bits) - 1)  # int4 lies in a byte with its sign extended
+            assert (got & mask == np.uint8(want).reshape(rule.rows, 16)[:, : got.shape[1]] & mask).all()
 
 
 @pytest.mark.parametrize("name", GENERAL)
@@ -108,8 +107,9 @@ def test_axes_and_tails(rng: np.random.Generator, name: str) -> None:
         cm.quantize(x[:, :5], replace(rule, tail="refuse"))
 
 
-@given(numbers(1, 32))
-def test_ties_go_toward_zero_by_exact_thresholds(x: NDArray[np.float32]) -> None:
+@given(st.integers(0, 2**32))
+def test_ties_go_toward_zero_by_exact_thresholds(seed: int) -> None:
+    x = numbers(seed, 1, 32)
     q = cm.quantize(x, "fp4-deepgemm")
     y = np.abs(x * (np.float32(1) / q.scales))
     thresholds = np.float32([0.25, 0.75, 1.25, 1.75, 2.5, 3.5, 5])
@@ -178,4 +178,4 @@ def test_inputs_that_tiles_and_transforms_cannot_take() -> None:
 def test_products_refuse_what_no_unit_multiplies(name: str) -> None:
     q = cm.quantize(np.ones((32, 32), np.float32), name)
     with pytest.raises(ValueError, match="dequantize it first"):
-        cm.matmul(q, q, unit="nvidia/blackwell/mxfp8" if "mx" in name else "nvidia/blackwell/nvfp4")
+        cm.matmul(q, q, unit="b200/mxfp8")
