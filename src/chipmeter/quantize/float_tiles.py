@@ -105,7 +105,7 @@ def encode(
 
     >>> from chipmeter.formats import FORMATS
     >>> encode(np.float32([0.75, -0.1]), FORMATS["float4_e2m1fn"], "zero", False)
-    array([0.5, 0], dtype=float4_e2m1fn)
+    array([0.5, 0], dtype='float4_e2m1fn')
     """
     if isinstance(element, IntegerFormat):
         whole = np.clip(np.rint(np.where(np.isnan(y), 0, y)), -element.max, element.max)

@@ -51,8 +51,8 @@ def scale_bytes(amax: Floats, element: FloatFormat | IntegerFormat, rule: str) -
 def powers(byte: NDArray[np.uint8]) -> Floats:
     """Return 2^(byte - 127), NaN for 255.
 
-    >>> powers(np.uint8([0, 127, 254]))
-    array([5.877472e-39, 1.000000e+00, 1.701412e+38], dtype=float32)
+    >>> [float(p).hex() for p in powers(np.uint8([0, 127, 254]))]
+    ['0x1.0000000000000p-127', '0x1.0000000000000p+0', '0x1.0000000000000p+127']
     """
     wide = byte.astype(np.uint32)
     return (
