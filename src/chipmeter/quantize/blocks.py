@@ -11,7 +11,6 @@ from chipmeter._threads import split, thread_count
 from chipmeter.formats.codec import code_dtype
 from chipmeter.formats.policies import decode_spec, encode_spec
 from chipmeter.formats.records import FORMATS, FloatFormat, IntegerFormat
-from chipmeter.quantize.general import quantize_general
 from chipmeter.quantize.recipes import Recipe, recipe_of
 from chipmeter.quantize.tensor import QuantizedTensor
 
@@ -86,6 +85,8 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
         )
     tensor_scale, zero = np.float32(1), None
     if not rule.plain:
+        from chipmeter.quantize.general import quantize_general
+
         codes, scales, tensor_scale, zero = quantize_general(moved, rule)
     elif rule.granularity == "block":
         codes, scales, tensor_scale = _quantize_blocks(moved, rule, workers)

@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
-from chipmeter.quantize.general import dequantize_general
 from chipmeter.quantize.recipes import Recipe
 
 
@@ -59,6 +58,8 @@ class QuantizedTensor:
         array([0.5, 1. , 2. , 6. ], dtype=float32)
         """
         if not self.recipe.plain:
+            from chipmeter.quantize.general import dequantize_general
+
             moved = [
                 None if a is None else np.moveaxis(a, self.axis, -1)
                 for a in (self.codes, self.scales, self.zero_points)
