@@ -21,8 +21,18 @@ ELEMENTS = {"elementwise_f32.npz": 1200, "exhaustive_fp16.npz": 1200}
 """Elements kept of each input, where not DEFAULT_ELEMENTS."""
 DEFAULT_ELEMENTS = 200
 BLOCKS = 20
-WHOLE = {"decode_all_codes.npz", "mx_trainium_golden.npz"}
+WHOLE = {
+    "decode_all_codes.npz", "mx_trainium_golden.npz", "nf4_int4_pack.npz", "swizzle_128x4_torchao-main.npz",
+    "swizzle_128x4_torchao.npz",
+}  # fmt: skip
 """Small files, or files whose outputs do not depend on single rows of the input."""
+CORNERS = {
+    "fp8_blockwise_te.npz": (2, 3), "fp8_blockwise_deepgemm.npz": (2, 3), "nvfp4_te.npz": (4, 1),
+    "affine_int_torchao.npz": (8, 1),
+}  # fmt: skip
+"""Files of tiles: the part of the rows and of the columns that is kept, from the first on."""
+DEPENDENT = ("int8_per_tensor",)
+"""Outputs that depend on all rows of the input."""
 STALE = ("counts", "v1", "spec_mismatch", "spec_mismatch_by_class", "params", "vendor", "shape")
 """Fields of a matrix row that describe the full set of tiles, or repeat what others say."""
 GEMM_ROWS, GEMM_COLUMNS = 17, 6
@@ -67,14 +77,27 @@ def quantisation(source: Path, destination: Path) -> None:
         if not any(f"{name}:{key}" in supported for key in arrays):
             continue
         with np.load(source / name, allow_pickle=False) as full:
-            chosen = {} if name in WHOLE else choose(name, [full[k] for k, e in arrays.items() if is_values(k, e)])
-            cut = {key: full[key][chosen.get(full[key].shape[0], slice(None))] for key in arrays}
+            if name in CORNERS:
+                arrays = {key: entry for key, entry in arrays.items() if not key.startswith(DEPENDENT)}
+                cut = {key: corner(full[key], *CORNERS[name]) for key in arrays}
+            else:
+                chosen = {} if name in WHOLE else choose(name, [full[k] for k, e in arrays.items() if is_values(k, e)])
+                cut = {key: full[key][chosen.get(full[key].shape[0], slice(None))] for key in arrays}
         for key, entry in arrays.items():
             entry["shape"] = list(cut[key].shape)
         np.savez_compressed(destination / name, **cut)
         files[name] = {"arrays": arrays}
     part = f"up to {max(ELEMENTS.values())} elements or {BLOCKS} blocks of each input; outputs that chipmeter describes"
     write(destination / "index.json", {**index, "files": files, "provenance": provenance(part)})
+
+
+def corner(full: np.ndarray[Any, Any], rows: int, columns: int) -> np.ndarray[Any, Any]:
+    """Keep the first of so many parts of the rows and of the columns; vectors of single numbers stay whole."""
+    if full.shape == (1,) or (columns == 1 and full.shape[0] <= 16):  # a tile is not cut
+        return full
+    if full.ndim == 1:
+        return full[: DEFAULT_ELEMENTS if len(full) > 1000 else len(full) // rows]
+    return full[: full.shape[0] // rows, : full.shape[1] // columns]
 
 
 def is_input(entry: dict[str, Any]) -> bool:

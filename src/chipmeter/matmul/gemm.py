@@ -152,6 +152,13 @@ def _unwrap(
         raise ValueError(f"{what} is a QuantizedTensor and brings its scales: scale_{what} must be left out")
     if operand_dtype(unit.d) != np.float32:
         raise ValueError(f"quantised operands need a unit with a float32 result, {unit.name} gives {unit.d}")
+    for field, there in (
+        ("rows", x.recipe.rows > 1),
+        ("mapping", x.zero_points is not None),
+        ("signs", x.recipe.signs is not None),
+    ):
+        if there:
+            raise ValueError(f"no unit multiplies {what} as {x.recipe.name} stores it ({field}): dequantize it first")
     per_block = x.recipe.granularity == "block"
     if per_block and (unit.scale is None or x.recipe.block != unit.scale_block):
         raise ValueError(

@@ -75,14 +75,28 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     axis %= source.ndim
     moved = np.ascontiguousarray(np.moveaxis(source, axis, -1))
     workers = thread_count(threads)
-    tensor_scale = np.float32(1)
-    if rule.granularity == "block":
+    if (
+        rule.tail == "refuse"
+        and rule.block
+        and (moved.shape[-1] % rule.block or (moved.shape[-2:-1] or (1,))[0] % rule.rows)
+    ):
+        raise ValueError(
+            f"recipe {rule.name!r} takes whole blocks of {rule.rows} x {rule.block}, got shape {source.shape} along axis {axis}"
+        )
+    tensor_scale, zero = np.float32(1), None
+    if not rule.plain:
+        from chipmeter.quantize.general import quantize_general
+
+        codes, scales, tensor_scale, zero = quantize_general(moved, rule)
+    elif rule.granularity == "block":
         codes, scales, tensor_scale = _quantize_blocks(moved, rule, workers)
     else:
         codes, scales = _quantize_scaled(moved, rule, workers)
     if rule.granularity != "tensor":
         scales = np.ascontiguousarray(np.moveaxis(scales, -1, axis))
-    return QuantizedTensor(np.ascontiguousarray(np.moveaxis(codes, -1, axis)), scales, tensor_scale, axis, rule)
+    if zero is not None:
+        zero = np.ascontiguousarray(np.moveaxis(zero, -1, axis))
+    return QuantizedTensor(np.ascontiguousarray(np.moveaxis(codes, -1, axis)), scales, tensor_scale, axis, rule, zero)
 
 
 def _quantize_blocks(x: NDArray[np.float32], rule: Recipe, threads: int) -> tuple[AnyArray, AnyArray, np.float32]:

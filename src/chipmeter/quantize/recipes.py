@@ -1,103 +1,15 @@
-"""Block recipes as data: how a tensor is cut into blocks, and how each block gets its scale and its codes."""
+"""The recipes by name."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
-
 from chipmeter._names import unknown_name
 from chipmeter.evidence import Evidence
-from chipmeter.formats.records import Format, IntegerFormat, TableFormat, format_of
+from chipmeter.quantize.affine import Mapping
+from chipmeter.quantize.float_tiles import ScaleForm
+from chipmeter.quantize.nvfp4 import Adaptive, Flavour
+from chipmeter.quantize.recipe import ElementRounding, Granularity, Recipe, ScaleRule, Tail
 
-Granularity = Literal["tensor", "row", "block"]
-ScaleRule = Literal["amax", "floor", "ceil", "even", "round-up", "headroom", "three-quarters"]
-"""From the largest magnitude of a block to its scale. `amax`: amax / element maximum, in the scale's format. The
-others give a power of two: `floor` the power of two of amax over that of the element maximum (OCP MX v1.0), `ceil` the
-next one unless amax is a power of two, `even` after adding half an element ulp to amax, `round-up` the smallest that
-avoids overflow, ceil(log2(amax / element maximum)) (cuBLAS, Transformer Engine), `headroom` twice `floor` (Trainium
-quantize_mx since NKI 0.5), `three-quarters` twice `floor` from 1.75 of a power of two on (compressed-tensors)."""
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One way to quantise.
-
-    Parameters
-    ----------
-    name : str
-    element : str
-        Format of the codes.
-    granularity : {"tensor", "row", "block"}
-        What shares a scale: everything, each row along the quantised axis, or `block` consecutive elements.
-    block : int
-        Elements per block for granularity "block", else 0.
-    scale : str
-        Format of the stored scales: "float32", "float8_e8m0fnu" or "float8_e4m3fn".
-    rule : str
-        See `ScaleRule`.
-    two_level : bool
-        Whether a float32 scale of the whole tensor stands above the block scales (NVFP4): s2 = amax / (6 * 448).
-    evidence : Evidence
-
-    Raises
-    ------
-    ValueError
-        If the fields contradict each other.
-
-    Examples
-    --------
-    >>> recipe_of("mxfp4").block, recipe_of("mxfp4").bits_per_element
-    (32, 4.25)
-    """
-
-    name: str
-    element: str
-    granularity: Granularity
-    block: int
-    scale: str
-    rule: ScaleRule
-    evidence: Evidence
-    two_level: bool = False
-    aliases: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        for field, value, known in (("granularity", self.granularity, Granularity), ("rule", self.rule, ScaleRule)):
-            if value not in get_args(known):
-                raise ValueError(
-                    f"recipe {self.name!r}: {field} must be one of {', '.join(get_args(known))}, got {value!r}"
-                )
-        if (self.granularity == "block") != (self.block > 0):
-            raise ValueError(
-                f"recipe {self.name!r}: block must be positive exactly for granularity 'block', got {self.block}"
-            )
-        if (self.scale == "float8_e8m0fnu") != (self.rule != "amax"):
-            raise ValueError(f"recipe {self.name!r}: the rule {self.rule!r} does not give scales of {self.scale}")
-        if self.scale not in ("float32", "float8_e8m0fnu", "float8_e4m3fn"):
-            raise ValueError(
-                f"recipe {self.name!r}: scales are float32, float8_e8m0fnu or float8_e4m3fn, got {self.scale!r}"
-            )
-        if (self.scale == "float32") != (self.granularity != "block"):
-            raise ValueError(f"recipe {self.name!r}: blocks take 8-bit scales, tensors and rows take float32")
-        if self.two_level != (self.scale == "float8_e4m3fn"):
-            raise ValueError(f"recipe {self.name!r}: e4m3 block scales stand below a tensor scale, others do not")
-        element = self.element_format
-        if isinstance(element, TableFormat) or not element.signed or element.bits > 8:
-            raise ValueError(
-                f"recipe {self.name!r}: elements are of a signed float or integer format of at most 8 bits, got {self.element!r}"
-            )
-        if self.granularity == "block" and isinstance(element, IntegerFormat):
-            raise ValueError(f"recipe {self.name!r}: block elements are of a float format, got {self.element!r}")
-
-    @property
-    def element_format(self) -> Format:
-        """The record of the element format."""
-        return format_of(self.element)
-
-    @property
-    def bits_per_element(self) -> float:
-        """Stored bits per element, block scales included; per-row and per-tensor scales are negligible and left out."""
-        return self.element_format.bits + (8 / self.block if self.block else 0)
-
+__all__ = ["RECIPES", "ElementRounding", "Granularity", "Recipe", "ScaleRule", "Tail", "recipe_of"]
 
 _OCP = Evidence("documented", "OCP Microscaling Formats (MX) v1.0, sections 5-6")
 _ROUND_UP = Evidence("documented", "NVIDIA cuBLAS block scaling; TransformerEngine mxfp8 cast; torchao to_mx RCEIL")
@@ -109,7 +21,70 @@ _AMAX = Evidence(
 )
 
 
-def _mx(name: str, element: str) -> tuple[Recipe, ...]:
+_TE = Evidence("documented", "TransformerEngine git d0067d0, references of its tests")
+_DEEPGEMM = Evidence("documented", "DeepGEMM deep_gemm/utils/math.py")
+_DEEPSEEK = Evidence("documented", "DeepSeek-V3 inference/kernel.py act_quant; weights in 128x128 blocks")
+_MODELOPT = Evidence("documented", "nvidia-modelopt 0.47 NVFP4QTensor")
+_COMPRESSED = Evidence("documented", "compressed-tensors 0.20")
+_NEURON = Evidence("documented", "AWS Neuron SDK, nki.isa quantize_mx since NKI 0.5")
+_TORCHAO = Evidence("documented", "torchao 0.18 quant_primitives.py")
+_BNB = Evidence("documented", "bitsandbytes 0.50 functional.quantize_4bit")
+_E8M0, _E4M3FN, _E2M1 = "float8_e8m0fnu", "float8_e4m3fn", "float4_e2m1fn"
+RHT_SIGNS = 0b1101011111101000
+"""Signs of Transformer Engine's Hadamard transform: - at 3, 5 to 10, 12, 14 and 15."""
+
+
+def _blocks(rows: int) -> tuple[Recipe, ...]:
+    """Make the fp8 recipes of 128 columns by `rows`."""
+
+    def block(ending: str, evidence: Evidence, form: ScaleForm, smallest: float, power_of_two: bool) -> Recipe:
+        return Recipe(
+            f"fp8-{rows}x128{ending}", _E4M3FN, "block", 128, "float32", "amax", evidence, rows=rows, form=form,
+            smallest=smallest, power_of_two=power_of_two,
+        )  # fmt: skip
+
+    return (
+        block("", _DEEPSEEK, "divide", 1e-4, False),
+        block("-deepgemm", _DEEPGEMM, "reciprocal", 1e-4, False),
+        block("-ue8m0", _DEEPGEMM, "reciprocal", 1e-4, True),
+        block("-te", _TE, "multiplier", 0.0, False),
+        block("-te-pow2", _TE, "multiplier", 0.0, True),
+    )
+
+
+def _nvfp4(
+    name: str,
+    flavour: Flavour,
+    evidence: Evidence,
+    rows: int = 1,
+    adaptive: Adaptive = "none",
+    signs: int | None = None,
+) -> Recipe:
+    return Recipe(
+        name,
+        _E2M1,
+        "block",
+        16,
+        _E4M3FN,
+        "amax",
+        evidence,
+        two_level=True,
+        flavour=flavour,
+        rows=rows,
+        adaptive=adaptive,
+        signs=signs,
+    )
+
+
+def _integers(bits: int, group: int) -> tuple[Recipe, ...]:
+    def integers(sign: str, mapping: Mapping) -> Recipe:
+        kind = f"{sign}int{bits}"
+        return Recipe(f"{kind}-group{group}", kind, "block", group, "float32", "amax", _TORCHAO, mapping=mapping)
+
+    return integers("", "symmetric"), integers("u", "affine")
+
+
+def _mx(name: str, element: str) -> tuple[Recipe, Recipe]:
     return (
         Recipe(name, element, "block", 32, "float8_e8m0fnu", "floor", _OCP),
         Recipe(f"{name}-roundup", element, "block", 32, "float8_e8m0fnu", "round-up", _ROUND_UP),
@@ -126,6 +101,39 @@ _TABLE: tuple[Recipe, ...] = (
     Recipe("mxfp8-compressed-tensors", "float8_e4m3fn", "block", 32, "float8_e8m0fnu", "three-quarters", _CT),
     Recipe("mxfp4-compressed-tensors", "float4_e2m1fn", "block", 32, "float8_e8m0fnu", "three-quarters", _CT),
     Recipe("nvfp4", "float4_e2m1fn", "block", 16, "float8_e4m3fn", "amax", _NVFP4, two_level=True),
+    Recipe("mxint8", "int8", "block", 32, _E8M0, "floor", _OCP),
+    Recipe("mxfp8-32x32", _E4M3FN, "block", 32, _E8M0, "round-up", _TE, rows=32),
+    Recipe("mxfp8-trainium", _E4M3FN, "block", 32, _E8M0, "headroom", _NEURON),
+    Recipe("mxfp8-e5m2-trainium", "float8_e5m2", "block", 32, _E8M0, "headroom", _NEURON),
+    Recipe("mxfp8-compressed-tensors", _E4M3FN, "block", 32, _E8M0, "three-quarters", _COMPRESSED),
+    Recipe("mxfp4-compressed-tensors", _E2M1, "block", 32, _E8M0, "three-quarters", _COMPRESSED),
+    Recipe("nvfp4-single", _E2M1, "block", 16, _E4M3FN, "amax", _NVFP4),
+    _nvfp4("nvfp4-te", "transformer-engine", _TE),
+    _nvfp4("nvfp4-te-16x16", "transformer-engine", _TE, rows=16),
+    _nvfp4("nvfp4-te-rht", "transformer-engine", _TE, signs=RHT_SIGNS),
+    _nvfp4("nvfp4-4over6", "transformer-engine", _TE, adaptive="mae"),
+    _nvfp4("nvfp4-4over6-mse", "transformer-engine", _TE, adaptive="mse"),
+    _nvfp4("nvfp4-modelopt", "modelopt", _MODELOPT),
+    _nvfp4("nvfp4-compressed-tensors", "compressed-tensors", _COMPRESSED),
+    Recipe(
+        "fp4-deepgemm",
+        _E2M1,
+        "block",
+        32,
+        "float32",
+        "amax",
+        _DEEPGEMM,
+        form="reciprocal",
+        smallest=1e-4,
+        rounding="nearest-zero",
+    ),
+    *_blocks(1),
+    *_blocks(128),
+    Recipe("fp8-group128", _E4M3FN, "block", 128, "float32", "amax", _AMAX),
+    *_integers(8, 128),
+    *_integers(4, 32),
+    *_integers(4, 128),
+    Recipe("nf4", "nf4", "block", 64, "float32", "amax", _BNB),
     Recipe("fp8", "float8_e4m3fn", "tensor", 0, "float32", "amax", _AMAX, aliases=("fp8-tensor",)),
     Recipe("fp8-row", "float8_e4m3fn", "row", 0, "float32", "amax", _AMAX),
     Recipe("fp8-e5m2", "float8_e5m2", "tensor", 0, "float32", "amax", _AMAX),

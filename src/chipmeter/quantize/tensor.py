@@ -28,6 +28,8 @@ class QuantizedTensor:
     axis : int
         The quantised axis, non-negative.
     recipe : Recipe
+    zero_points : ndarray of int32, optional
+        What a zero is coded as, of the shape of `scales`, where the recipe has a mapping.
     """
 
     codes: AnyArray
@@ -35,6 +37,7 @@ class QuantizedTensor:
     tensor_scale: np.float32
     axis: int
     recipe: Recipe
+    zero_points: AnyArray | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -79,6 +82,17 @@ class QuantizedTensor:
         >>> quantize(np.float32([0.5, 1, 2, 6]), "mxfp4").dequantize()
         array([0.5, 1. , 2. , 6. ], dtype=float32)
         """
+        if not self.recipe.plain:
+            from chipmeter.quantize.general import dequantize_general
+
+            moved = [
+                None if a is None else np.moveaxis(a, self.axis, -1)
+                for a in (self.codes, self.scales, self.zero_points)
+            ]
+            assert moved[0] is not None
+            assert moved[1] is not None
+            values = dequantize_general(moved[0], moved[1], self.tensor_scale, moved[2], self.recipe)
+            return np.ascontiguousarray(np.moveaxis(values, -1, self.axis))
         values, scales = decode(self.codes), self.scale_values()
         if self.recipe.granularity == "block":
             scales = np.repeat(scales, self.recipe.block, axis=self.axis)
@@ -116,21 +130,11 @@ class QuantizedTensor:
             and self.codes.tobytes() == other.codes.tobytes()
             and self.scales.tobytes() == other.scales.tobytes()
             and self.tensor_scale.tobytes() == other.tensor_scale.tobytes()
+            and np.array_equal(_or_empty(self.zero_points), _or_empty(other.zero_points))
         )
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def scale_shape(recipe: Recipe, shape: tuple[int, ...], axis: int) -> tuple[int, ...] | None:
-    """Shape of the scales of a tensor of `shape` whose blocks run along `axis`; None for a granularity not known here.
-
-    >>> from chipmeter.quantize import recipe_of
-    >>> scale_shape(recipe_of("mxfp8"), (4, 70), 1)
-    (4, 3)
-    """
-    known = {"tensor": 0, "row": 1, "block": -(-shape[axis] // recipe.block) if recipe.block else 0}
-    if recipe.granularity not in known:
-        return None
-    if recipe.granularity == "tensor":
-        return ()
-    return (*shape[:axis], known[recipe.granularity], *shape[axis + 1 :])
+def _or_empty(array: AnyArray | None) -> AnyArray:
+    return np.empty(0, np.int32) if array is None else array

@@ -17,7 +17,7 @@ from chipmeter.reference.numbers import Layout, Overflow, Value, decode, encode,
 from chipmeter.reference.rounding import Rounding, floor_log2
 from chipmeter.reference.tables import IntegerLayout, encode_integer, encode_table
 
-MxScale = Literal["floor", "ceil", "even", "round-up", "headroom", "three-quarters"]
+MxScale = Literal["floor", "ceil", "even", "round-up", "three-quarters", "headroom"]
 ScaleForm = Literal["divide", "reciprocal", "multiplier"]
 Nvfp4Rule = Literal["torchao", "transformer-engine"]
 
@@ -58,8 +58,8 @@ def mx_scale(amax: int, element: Layout, rule: MxScale = "floor") -> int:
     - "even": m, rounded half up to the element's fraction bits, carries into the exponent (torchao);
     - "round-up": amax / largest lies above the power of two: m > fraction of the largest number (cuBLAS,
       TransformerEngine; RCEIL of torchao);
-    - "headroom": always (AWS Neuron nisa.quantize_mx since NKI 0.5);
-    - "three-quarters": m >= 0.75 (compressed-tensors),
+    - "three-quarters": m reaches three quarters, whatever the element (compressed-tensors);
+    - "headroom": always (AWS Neuron nisa.quantize_mx since NKI 0.5),
 
     clamped to 0 below. A NaN or infinite amax gives 255, and so does "even" where it rounds amax up to infinity.
 
@@ -89,6 +89,7 @@ def mx_scale(amax: int, element: Layout, rule: MxScale = "floor") -> int:
         "ceil": fraction > 0,
         "even": fraction >= (1 << 23) - (1 << 22 - element.mantissa_bits),
         "round-up": fraction > largest_fraction,
+        "three-quarters": fraction >= 0x600000,
         "headroom": True,
         "three-quarters": fraction >= 3 << 21,
     }[rule]

@@ -7,14 +7,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter._arrays import AnyArray
 from chipmeter._names import UnknownNameError
-from chipmeter.formats import FloatFormat
+from chipmeter.formats import FloatFormat, IntegerFormat
 from chipmeter.quantize import QuantizedTensor, Recipe, quantize, recipe_of
+from chipmeter.quantize.layouts import pack_nibbles
 from chipmeter.quantize.recipes import ScaleRule
+from chipmeter.quantize.rules import powers, scale_bytes
+from chipmeter.verify import torchao018
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, Mask, UnsupportedError
-from chipmeter.verify.elementwise import near_next_power, words
+from chipmeter.verify.elementwise import words
 
 _ELEMENTS = {
     "e4m3fn": "mxfp8", "e5m2": "mxfp8-e5m2", "e2m3": "mxfp6", "e3m2": "mxfp6-e3m2", "e2m1": "mxfp4",
@@ -23,6 +25,7 @@ _ELEMENTS = {
     "mxfp8_e4m3": "mxfp8", "mxfp8_e5m2": "mxfp8-e5m2", "mxfp6_e2m3": "mxfp6", "mxfp6_e3m2": "mxfp6-e3m2",
     "mxfp4_e2m1": "mxfp4", "float8_e4m3fn": "mxfp8", "float8_e5m2": "mxfp8-e5m2", "float4_e2m1fn": "mxfp4",
 }  # fmt: skip
+_INT8 = IntegerFormat("int8", 8, True, "int8")
 _RULES: dict[str, ScaleRule] = {"FLOOR": "floor", "CEIL": "ceil", "EVEN": "even", "RCEIL": "round-up"}
 
 
@@ -60,34 +63,22 @@ def _spread(mask: Mask, block: int) -> Mask:
     return np.repeat(mask, block, axis=-1)
 
 
-def pack_nibbles(codes: AnyArray) -> AnyArray:
-    """Put two 4-bit codes into a byte, along the last axis, the even index in the low nibble.
-
-    >>> pack_nibbles(np.uint8([[1, 2, 3, 4]]))
-    array([[33, 67]], dtype=uint8)
-    """
-    packed: AnyArray = codes[..., 0::2] | codes[..., 1::2] << 4
-    return packed
-
-
-def _select(case: Case, q: QuantizedTensor, scale_quirk: Mask, data_quirk: Mask, note: str) -> Emulated:
-    """Pick the output that this array records: scales, codes or values."""
+def _select(case: Case, q: QuantizedTensor, invalid: Mask, note: str) -> Emulated:
+    """Pick the output that this array records: scales, codes or values; `invalid` elements have no number as code."""
     element = q.recipe.element_format
     assert isinstance(element, FloatFormat)
-    invalid = _spread(words(q.scales) == 0xFF, q.recipe.block)
     if case.part == "scale":
-        return Emulated(words(q.scales), note, unsupported=scale_quirk)
-    data = _spread(data_quirk, q.recipe.block)
+        return Emulated(words(q.scales), note)
+    without_nan = invalid if element.nan == "none" else None  # codes of NaN mean nothing in a format that has none
     if case.part == "dequant":
-        return Emulated(words(q.dequantize()), f"{note}, dequantize", "float32", unsupported=data)
-    if case.part == "data" and element.nan == "none":  # codes of NaN mean nothing in a format that has none
-        if case.recorded().size * 2 == q.codes.size:
-            return Emulated(
-                pack_nibbles(words(q.codes)), note, unsupported=data[..., ::2], unspecified=invalid[..., ::2]
-            )
-        return Emulated(words(q.codes), note, unsupported=data, unspecified=invalid)
+        return Emulated(words(q.dequantize()), f"{note}, dequantize", "float32", unspecified=without_nan)
+    if case.part == "data" and without_nan is not None:
+        codes = words(q.codes)
+        if case.recorded().size * 2 == codes.size:
+            return Emulated(pack_nibbles(codes), note, unspecified=invalid[..., ::2] | invalid[..., 1::2])
+        return Emulated(codes, note, unspecified=invalid)
     if case.part == "data":
-        return Emulated(words(q.codes), note, element, unsupported=data)
+        return Emulated(words(q.codes), note, element)
     raise UnsupportedError(f"an output called {case.part!r}")
 
 
@@ -100,105 +91,31 @@ def torchao_mx(case: Case) -> Emulated:
         raise UnsupportedError(f"no scale rule {mode!r}")
     recipe = _recipe(case.text("elem"), _RULES[mode], _block(case, 32, x.shape[-1]))
     q = _quantize(x, recipe)
-    none = np.zeros(q.scales.shape, bool)
-    scale_quirk, data_quirk = _quirks_of_018(x, q) if case.entry.library == "torchao" else (none, none)
-    return _select(case, q, scale_quirk, data_quirk, f"quantize by {recipe.name}, rule={recipe.rule!r}")
-
-
-def _quirks_of_018(x: NDArray[np.float32], q: QuantizedTensor) -> tuple[Mask, Mask]:
-    """Blocks whose scale, and blocks whose elements, release 0.18 of torchao computes by another rule.
-
-    Scales: an infinity does not make the scale NaN; RCEIL goes through float32 log2. Elements, moreover: a NaN scale
-    divides as infinity, and the smallest scale, byte 0, is divided by as 2^-126 or multiplied by as 1.
-    """
-    amax = _amax(x, q.recipe.block)
-    scale = np.isinf(amax)
-    if q.recipe.rule == "round-up":
-        element = q.recipe.element_format
+    invalid = _spread(words(q.scales) == 0xFF, recipe.block)
+    if case.entry.library == "torchao":
+        element = recipe.element_format
         assert isinstance(element, FloatFormat)
-        with np.errstate(all="ignore"):
-            ratio = (amax / np.float32(element.max)).view(np.uint32) & 0x7FFFFF
-        scale |= np.isfinite(amax) & (ratio > 0) & (ratio <= 0x16)
-    if q.recipe.rule == "even":
-        scale |= np.isfinite(amax) & (words(q.scales) == 0xFF)  # amax rounded up to infinity
-    return scale, scale | np.isnan(amax) | (words(q.scales) == 0)
+        byte, codes, y = torchao018.quantize_blocks(x.reshape(*x.shape[:-1], -1, recipe.block), element, recipe.rule)
+        q = replace(q, codes=codes.reshape(x.shape), scales=byte.view(q.scales.dtype))
+        invalid = np.isnan(y).reshape(x.shape)
+    return _select(case, q, invalid, f"quantize by {recipe.name}, rule={recipe.rule!r}")
 
 
 def gfloat_mx(case: Case) -> Emulated:
-    """Emulate gfloat's MX blocks, dequantised; it takes the exponent of amax through log2."""
+    """Emulate gfloat's MX blocks, dequantised; in float64, so that its logarithms give the exponents that bits do."""
     if case.text("round") != "TiesToEven" or not case.flag("sat"):
         raise UnsupportedError("MX elements other than to nearest even, saturating")
-    x = case.source()
-    return _values(x, _recipe(case.text("block"), "floor", 32))
+    x, name = case.source(), case.text("block")
+    if x.ndim == 0 or x.shape[-1] % 32:
+        raise UnsupportedError(f"an input of shape {x.shape} in blocks of 32")
+    if name == "mxint8":
+        return Emulated(words(_mxint8(x)), "MXINT8, dequantised", "float32")
+    recipe = _recipe(name, "floor", 32)
+    return Emulated(words(_quantize(x, recipe).dequantize()), f"quantize by {recipe.name}, dequantize", "float32")
 
 
-def microxcaling_mx(case: Case) -> Emulated:
-    """Emulate microxcaling's MX blocks, dequantised; it takes exponents through float32 log2."""
-    if case.text("round") != "even":
-        raise UnsupportedError(f"MX elements rounded by {case.text('round')!r}: recipes round to nearest even")
-    if case.number("scale_bits", 1, 32) != 8:
-        raise UnsupportedError("scales of other than 8 bits")
-    if case.entry.params.get("flush_fp32_subnorms", False) is not False:
-        raise UnsupportedError("flushing of float32 subnormals")
-    x = case.source()
-    emulated = _values(x, _recipe(case.text("elem"), "floor", _block(case, 32, x.shape[-1])))
-    assert emulated.unsupported is not None
-    return replace(emulated, unsupported=emulated.unsupported | (x == 0) & np.signbit(x))  # it drops the sign of -0
-
-
-def _values(x: NDArray[np.float32], recipe: Recipe) -> Emulated:
-    if x.ndim == 0 or x.shape[-1] % recipe.block:
-        raise UnsupportedError(f"an input of shape {x.shape} in blocks of {recipe.block}")
-    q = _quantize(x, recipe)
-    amax = _amax(x, recipe.block)
-    quirk = _spread(near_next_power(amax) & np.isfinite(amax), recipe.block) | (near_next_power(x) & np.isfinite(x))
-    return Emulated(words(q.dequantize()), f"quantize by {recipe.name}, dequantize", "float32", unsupported=quirk)
-
-
-def trainium_mx(case: Case) -> Emulated:
-    """Emulate the AWS SDK's golden: 8 partitions x 4 free elements of a bfloat16 tile, by the rule before or since NKI 0.5."""
-    rule: ScaleRule = "floor" if "ocp_floor" in case.key.split("/") else "headroom"
-    x = case.source("bfloat16").astype(np.float32)
-    if x.ndim != 2 or x.shape[0] % 8 or x.shape[1] % 4:
-        raise UnsupportedError(f"a tile of shape {x.shape}")
-    groups = (x.shape[0] // 8, x.shape[1] // 4)
-    blocks = x.reshape(groups[0], 8, groups[1], 4).transpose(0, 2, 1, 3).reshape(*groups, 32)
-    recipe = _recipe(case.text("dst"), rule, 32)
-    q = _quantize(np.ascontiguousarray(blocks), recipe)
-    amax = _amax(blocks, 32)[..., 0]
-    element = recipe.element_format
-    assert isinstance(element, FloatFormat)
-    exponent = (amax.view(np.uint32) >> 23).astype(np.int32)
-    quirk = ~np.isfinite(amax) | (exponent < element.max_exponent)  # where its uint8 arithmetic wraps
-    note = f"quantize by {recipe.name}"
-    if case.part == "scale":
-        return Emulated(words(q.scales)[..., 0], note, unsupported=quirk)
-    codes = words(q.codes).reshape(*groups, 8, 4).transpose(0, 2, 1, 3).reshape(x.shape)
-    if element.bits == 4:
-        codes = pack_nibbles(codes)
-    spread = np.repeat(np.repeat(quirk, 8, axis=0), case.recorded().shape[1] // groups[1], axis=1)
-    return Emulated(np.ascontiguousarray(codes).view(case.recorded().dtype), note, unsupported=spread)
-
-
-def torchao_nvfp4(case: Case) -> Emulated:
-    """Emulate torchao's NVFP4: our recipe, at a tensor scale of exactly 1 where the recording has none."""
-    x = case.source()
-    if not np.isfinite(x).all():
-        raise UnsupportedError("NVFP4 of NaN or infinity")
-    single = case.entry.params.get("per_tensor_scale") is None
-    if single:
-        # one more row with 448 * 6 brings the tensor scale to 1, as long as nothing is larger
-        unit = np.full((1, x.shape[-1]), 2688, np.float32)
-        within = np.where(np.abs(x) <= 2688, x, np.float32(0))
-        q = _quantize(np.concatenate([within, unit]), recipe_of("nvfp4"))
-        q = replace(q, codes=q.codes[:-1], scales=q.scales[:-1])
-    else:
-        q = _quantize(x, recipe_of("nvfp4"))
-    quirk = _amax(x, 16) > 2688 if single else np.zeros(q.scales.shape, bool)
-    return _select(case, q, quirk, quirk, "quantize by nvfp4" + (", tensor scale 1" if single else ""))
-
-
-def torchao_tensor_scale(case: Case) -> Emulated:
-    """Emulate torchao's tensor scale of NVFP4."""
-    scale: AnyArray = np.asarray([_quantize(case.source(), recipe_of("nvfp4")).tensor_scale], np.float32)
-    return Emulated(words(scale), "tensor scale of nvfp4")
+def _mxint8(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    blocks = x.reshape(-1, 32)
+    scale = powers(scale_bytes(np.abs(blocks).max(axis=1), _INT8, "floor")).astype(np.float64)[:, None]
+    whole = np.clip(np.rint(blocks / scale * 64), -128, 127) + 0.0  # gfloat uses -2; an integer has no -0
+    return np.asarray(whole / 64 * scale, np.float32).reshape(x.shape)

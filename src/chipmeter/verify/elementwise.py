@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter.formats import FloatFormat, Overflow, Rounding, cast, decode
+from chipmeter.formats.stochastic import StochasticRule, cast_stochastic, jitter_e2m1
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, Mask, UnsupportedError
 
@@ -14,7 +15,10 @@ ROUNDINGS: dict[str, Rounding] = {
     "TiesToEven": "nearest-even", "TiesToAway": "nearest-away", "TowardZero": "toward-zero", "TowardPositive": "up",
     "TowardNegative": "down", "ToOdd": "odd",
 }  # fmt: skip
-MICROXCALING: dict[str, Rounding] = {"even": "nearest-even", "nearest": "nearest-away", "floor": "toward-zero"}
+STOCHASTIC: dict[str, StochasticRule] = {
+    "StochasticFastest": "truncated", "StochasticFast": "midpoint", "Stochastic": "nearest-even",
+    "StochasticOdd": "nearest-odd",
+}  # fmt: skip
 LOG2_MANTISSA = 0x7FFFD4
 """float32 log2 rounds up to the next integer from this 23-bit fraction on, at the latest: libraries that take an
 exponent from it (microxcaling, gfloat, torchao 0.18 RCEIL) are off by one there."""
@@ -91,23 +95,21 @@ def gfloat(case: Case) -> Emulated:
     if mode.startswith("Stochastic"):
         x, n = case.source(), case.number("srnumbits", 1, 31)
         bits = case.read(case.text("srbits")).astype(np.uint32)
-        if mode == "StochasticFast":  # up iff floor(d 2^(n+1)) + 2r + 1 >= 2^(n+1): our definition with one bit more
-            bits, n = 2 * bits + 1, n + 1
-        elif mode in ("Stochastic", "StochasticOdd"):
-            x = _to_finer(x, fmt, n, odd=mode == "StochasticOdd")
-        elif mode != "StochasticFastest":
-            raise UnsupportedError(f"no rounding {mode!r}")
-        codes = cast(x, fmt, rounding="stochastic", overflow=overflow, nan=nan, bits=bits, random_bits=n)
-        return Emulated(words(codes), f"cast to {fmt.name}, stochastic with {n} given bits")
+        if mode not in STOCHASTIC:
+            raise UnsupportedError(f"no stochastic rule {mode!r}")
+        codes = cast_stochastic(x, fmt, bits, n, rule=STOCHASTIC[mode], overflow=overflow, nan=nan)
+        return Emulated(words(codes), f"cast_stochastic to {fmt.name}, {STOCHASTIC[mode]}, {n} given bits")
     rounding = _rounding(ROUNDINGS, mode)
     mask = f"mask/{case.text('format')}"
     x = case.source()
     if mask in case.arrays:  # the recording replaced inputs outside the library's domain by 1
         x = np.where(case.read(mask) == 0, np.float32(1), x)
     if fmt.powers_only:
-        if rounding == "nearest-away":
-            raise UnsupportedError(f"{fmt.name} with ties away from zero")
-        rounding = "nearest-even-code" if rounding == "nearest-even" else rounding
+        if rounding == "nearest-away":  # a tie goes up with the float32 above it
+            raw = x.view(np.uint32)
+            tie = np.where(raw < 0x800000, raw == 0x600000, (raw & 0x7FFFFF) == 0x400000) & (raw < 0x7F800000)
+            x = (raw + tie).view(np.float32)
+        rounding = "nearest-even-code" if rounding in ("nearest-even", "nearest-away") else rounding
     codes = cast(x, fmt, rounding=rounding, overflow=overflow, nan=nan)
     as_values = fmt.padding > 0  # tf32 is recorded as float32 values, whose NaN keep their payload
     return Emulated(
@@ -118,38 +120,47 @@ def gfloat(case: Case) -> Emulated:
 def cpfloat(case: Case) -> Emulated:
     """Emulate CPFloat: values of a format given by precision and exponent range."""
     precision, emax = case.number("precision", 2, 11), case.number("emax", 1, 127)
-    emin, rounding = case.number("emin", -126, 0), _rounding(ROUNDINGS, case.text("round"))
+    emin, mode = case.number("emin", -126, 0), case.text("round")
     if not (case.flag("subnormals") and case.flag("infinity")) or emin != 1 - emax or emax & (emax + 1):
         raise UnsupportedError("a format without subnormals or infinity, or of another exponent range than IEEE 754's")
     fmt = FloatFormat("of the recording", emax.bit_length() + 1, precision - 1, emax)
-    overflow: Overflow = "saturate" if case.flag("saturation") else "ofp8"
+    saturates = case.flag("saturation")
+    overflow: Overflow = "saturate" if saturates else "ofp8"
     x = case.source()
-    values = decode(cast(x, fmt, rounding=rounding, overflow=overflow), fmt)
-    quirk = np.isnan(x)  # CPFloat rounds NaN as if it were a number
-    if rounding == "up":
-        quirk |= (x < 0) & (values == 0)  # and may return +0 for a negative underflow
-    return Emulated(words(values), f"cast with {rounding}, overflow={overflow!r}; decode", unsupported=quirk)
+    towards_zero = mode == "TiesToZero"
+    rounding = "nearest-away" if towards_zero else _rounding(ROUNDINGS, mode)
+    # ties toward zero are ties away from it of the float32 below
+    below = (x.view(np.uint32) - ((x != 0) & np.isfinite(x))).view(np.float32) if towards_zero else x
+    values = decode(cast(below, fmt, rounding=rounding, overflow=overflow), fmt)
+    careful = saturates or emax < 127  # without overflow to check, it takes a shorter way
+    if rounding == "up" and careful:
+        values = np.where((x < 0) & (values == 0), np.float32(0), values)  # it returns +0 for a negative underflow
+    raw = np.where(np.isnan(x), _nan_as_number(x, precision, mode, careful), values.view(np.uint32))
+    return Emulated(raw, f"cast with {mode}, overflow={overflow!r}; decode")
 
 
-def _unbounded(fmt: FloatFormat) -> FloatFormat:
-    """Return the format with one more exponent bit above, same subnormals: overflow is then asked by value."""
-    if fmt.exponent_bits == 8:
-        return fmt
-    return FloatFormat(f"wide {fmt.name}", fmt.exponent_bits + 1, fmt.mantissa_bits, fmt.bias)
+def _nan_as_number(x: NDArray[np.float32], precision: int, mode: str, directed: bool) -> NDArray[np.uint32]:
+    """Round the bits of NaN as CPFloat does, which takes it for a number of exponent 128; a carry is kept."""
+    bits, drop = x.view(np.uint32), 24 - precision
+    unit, half = np.uint32(1 << drop), np.uint32(1 << (drop - 1))
+    down = bits & np.uint32(0xFFFFFFFF << drop & 0xFFFFFFFF)
+    rest, negative = bits - down, bits >> 31 == 1
+    up = {
+        "TiesToAway": rest >= half,
+        "TiesToZero": rest > half,
+        "TiesToEven": (rest > half) | ((rest == half) & (down & unit != 0)),
+        "TowardPositive": (rest > 0) & ~negative & directed,
+        "TowardNegative": (rest > 0) & negative & directed,
+        "TowardZero": np.zeros(x.shape, bool),
+        "ToOdd": (rest > 0) & (down & unit == 0),
+    }[mode]
+    return np.where(up, down + unit, down)
 
 
-def microxcaling(case: Case) -> Emulated:
-    """Emulate microxcaling's elements by value: overflow gives infinity or the maximum, in float32."""
-    fmt, rounding = case.float_format(case.text("elem")), _rounding(MICROXCALING, case.text("round"))
-    saturates, wide = case.flag("saturate_normals"), _unbounded(fmt)
-    x = case.source()
-    values = decode(cast(x, wide, rounding=rounding), wide)
-    most = np.float32(fmt.max)
-    beyond = np.copysign(most if saturates else np.float32(np.inf), values)
-    values = np.where(np.abs(values) > most, beyond, values)
-    values = np.where(np.isinf(x), x, values)
-    note = f"cast to {fmt.name}, {rounding}; decode"
-    return Emulated(words(values), note, "float32", unsupported=near_next_power(x) & np.isfinite(x))
+def te_jitter(case: Case) -> Emulated:
+    """Emulate Transformer Engine's stochastic e2m1 of the host."""
+    bits = case.read("rbits8_te")
+    return Emulated(words(jitter_e2m1(case.source(), bits)), "jitter_e2m1")
 
 
 def torchao_bf16(case: Case) -> Emulated:
@@ -174,10 +185,3 @@ def e8m0_reciprocals(case: Case) -> Emulated:
     """Emulate Transformer Engine's reciprocal of each scale byte c: the scale of 254 - c; NaN stays."""
     codes = np.arange(case.recorded().size)
     return _decoded(np.where(codes < 255, 254 - codes, 255), case.float_format("e8m0"))
-
-
-def nf4_table(case: Case) -> Emulated:
-    """Emulate the table of nf4 (bitsandbytes)."""
-    if case.text("quant_type") != "nf4":
-        raise UnsupportedError(f"no format {case.text('quant_type')!r} of bitsandbytes")
-    return Emulated(words(decode(np.arange(case.recorded().size, dtype=np.uint8), "nf4")), "decode nf4")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from chipmeter.verify import blockwise, elementwise, packed, scaled
+from chipmeter.verify import (
+    blockwise,
+    elementwise,
+    float_blocks,
+    ggml,
+    integers,
+    microxcaling,
+    nvfp4,
+    placement,
+    scales,
+)
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError, compare
 from chipmeter.verify.layout import QuantisationIndex, Recording
@@ -29,12 +39,12 @@ RULES: dict[tuple[str, str], Rule] = {
     ("gfloat", "encode_ndarray(round_ndarray())"): elementwise.gfloat,
     ("gfloat", "round_ndarray (float32 bits of the rounded value)"): elementwise.gfloat,
     ("CPFloat", "cpfloatf (float32 bits of the rounded value)"): elementwise.cpfloat,
-    ("microxcaling", "_quantize_elemwise (float32 bits)"): elementwise.microxcaling,
+    ("microxcaling", "_quantize_elemwise (float32 bits)"): microxcaling.elementwise,
     ("torchao", "optim.quant_utils._fp32_to_bf16_sr"): elementwise.torchao_bf16,
     (_TE, "ptx::float_to_e8m0, the non-Blackwell branch compiled for the host"): elementwise.e8m0_up,
     (_TE, "ptx::exp2f"): elementwise.e8m0_values,
     (_TE, "ptx::exp2f_rcp<float>"): elementwise.e8m0_reciprocals,
-    ("bitsandbytes", "get_4bit_type"): elementwise.nf4_table,
+    ("bitsandbytes", "get_4bit_type"): integers.bnb_table,
     ("torchao", "to_mx"): blockwise.torchao_mx,
     ("torchao", "to_dtype(to_mx)"): blockwise.torchao_mx,
     ("torchao-main", "to_mx"): blockwise.torchao_mx,
@@ -43,58 +53,57 @@ RULES: dict[tuple[str, str], Rule] = {
         "gfloat",
         "quantize_block(compute_scale_amax) on float64 input, result rounded to float32 bits",
     ): blockwise.gfloat_mx,
-    ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): blockwise.microxcaling_mx,
-    ("microxcaling", "_quantize_mx"): blockwise.microxcaling_mx,
-    ("aws-neuron-sdk", "quantize_mx_golden"): blockwise.trainium_mx,
-    ("torchao", "nvfp4_quantize"): blockwise.torchao_nvfp4,
-    ("torchao-main", "nvfp4_quantize"): blockwise.torchao_nvfp4,
-    ("torchao", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
-    ("torchao-main", "per_tensor_amax_to_scale(amax)"): blockwise.torchao_tensor_scale,
-    ("torchao", "choose_qparams_affine"): scaled.torchao_affine,
-    ("torchao", "quantize_affine"): scaled.torchao_affine,
-    ("torchao", "dequantize_affine"): scaled.torchao_affine,
-    (_TE, "compute_scale_from_amax, host compile"): scaled.te_scale_from_amax,
-    (_TE, "tests BlockwiseQuantizerReference.quantize"): scaled.te_blockwise,
-    (_TE, "BlockwiseQuantizerReference.quantize"): scaled.te_blockwise,
-    (_TE, "NVFP4QuantizerRef._quantize_blockwise_reference"): scaled.te_nvfp4,
-    (_TE, "stochastic_round_fp4_e2m1 (float32 bits of an e2m1 value)"): packed.te_jitter,
-    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp8"): scaled.deepgemm,
-    ("DeepGEMM", "deep_gemm.utils.math.per_block_cast_to_fp8"): scaled.deepgemm,
-    ("DeepGEMM", "deep_gemm.utils.math.per_channel_cast_to_fp8"): scaled.deepgemm,
-    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp4"): scaled.deepgemm,
-    ("DeepGEMM", "per_token_cast_to_fp4"): scaled.deepgemm,
-    ("DeepGEMM", "ceil_to_ue8m0"): scaled.deepgemm_ue8m0,
-    ("nvidia-modelopt", "MXFP4QTensor.quantize"): scaled.modelopt,
-    ("nvidia-modelopt", "MXFP4QTensor.quantize scale (biased E8M0)"): scaled.modelopt,
-    ("nvidia-modelopt", "MXFP8QTensor.get_weights_scaling_factor"): scaled.modelopt,
-    ("nvidia-modelopt", "MXFP8QTensor.quantize_with_scale"): scaled.modelopt,
-    ("nvidia-modelopt", "NVFP4QTensor.quantize"): scaled.modelopt,
-    ("nvidia-modelopt", "NVFP4QTensor block scale (e4m3)"): scaled.modelopt,
-    ("nvidia-modelopt", "NVFP4QTensor global scale"): scaled.modelopt,
-    ("gguf", "gguf.quants.quantize"): packed.ggml,
-    ("gguf", "gguf.quants.dequantize"): packed.ggml,
-    ("gguf", "NVFP4.fp32_to_ue4m3"): packed.ggml_ue4m3,
-    ("gguf", "NVFP4.ue4m3_to_fp32 (value halved)"): packed.ggml_scale_values,
-    ("gguf", "MXFP4.e8m0_to_fp32_half (value halved)"): packed.ggml_scale_values,
-    ("bitsandbytes", "functional.quantize_4bit (CPU)"): packed.bitsandbytes,
-    ("bitsandbytes", "quantize_4bit absmax"): packed.bitsandbytes,
-    ("bitsandbytes", "functional.dequantize_4bit (CPU)"): packed.bitsandbytes,
-    ("compressed-tensors", "pack_to_int32"): packed.dense_integers,
+    ("microxcaling", "_quantize_mx (float32 bits of the dequantised result)"): microxcaling.blocks,
+    ("microxcaling", "_quantize_mx"): microxcaling.blocks,
+    ("aws-neuron-sdk", "quantize_mx_golden"): scales.trainium,
+    ("torchao", "nvfp4_quantize"): nvfp4.torchao,
+    ("torchao-main", "nvfp4_quantize"): nvfp4.torchao,
+    ("torchao", "per_tensor_amax_to_scale(amax)"): nvfp4.torchao_tensor_scale,
+    ("torchao-main", "per_tensor_amax_to_scale(amax)"): nvfp4.torchao_tensor_scale,
+    (_TE, "stochastic_round_fp4_e2m1 (float32 bits of an e2m1 value)"): elementwise.te_jitter,
+    (_TE, "NVFP4QuantizerRef._quantize_blockwise_reference"): nvfp4.transformer_engine,
+    ("nvidia-modelopt", "NVFP4QTensor.quantize"): nvfp4.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor block scale (e4m3)"): nvfp4.modelopt,
+    ("nvidia-modelopt", "NVFP4QTensor global scale"): nvfp4.modelopt,
+    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp8"): float_blocks.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_token_cast_to_fp4"): float_blocks.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_channel_cast_to_fp8"): float_blocks.deepgemm,
+    ("DeepGEMM", "deep_gemm.utils.math.per_block_cast_to_fp8"): float_blocks.deepgemm,
+    ("DeepGEMM", "per_token_cast_to_fp4"): float_blocks.deepgemm,
+    ("DeepGEMM", "ceil_to_ue8m0"): float_blocks.ceil_to_ue8m0,
+    (_TE, "tests BlockwiseQuantizerReference.quantize"): float_blocks.transformer_engine,
+    (_TE, "BlockwiseQuantizerReference.quantize"): float_blocks.transformer_engine,
+    ("torchao", "choose_qparams_affine"): integers.torchao_affine,
+    ("torchao", "quantize_affine"): integers.torchao_affine,
+    ("torchao", "dequantize_affine"): integers.torchao_affine,
+    ("bitsandbytes", "functional.quantize_4bit (CPU)"): integers.bnb_4bit,
+    ("bitsandbytes", "quantize_4bit absmax"): integers.bnb_4bit,
+    ("bitsandbytes", "functional.dequantize_4bit (CPU)"): integers.bnb_4bit,
+    ("torchao", "NF4Tensor.from_tensor"): integers.torchao_nf4,
+    ("torchao", "NF4Tensor quantized_scalers (int8)"): integers.torchao_nf4,
+    ("torchao", "NF4Tensor quantization_factor"): integers.torchao_nf4,
+    ("torchao", "NF4Tensor scaler_mean"): integers.torchao_nf4,
+    ("gguf", "gguf.quants.quantize"): ggml.blocks,
+    ("gguf", "gguf.quants.dequantize"): ggml.blocks,
+    ("gguf", "NVFP4.fp32_to_ue4m3"): ggml.ue4m3,
+    ("gguf", "NVFP4.ue4m3_to_fp32 (value halved)"): ggml.ue4m3,
+    ("gguf", "MXFP4.e8m0_to_fp32_half (value halved)"): ggml.e8m0,
+    (_TE, "compute_scale_from_amax, host compile"): scales.te_multiplier,
     (
         "compressed-tensors",
         "generate_mx_scales (float result cast to int, before clamping to uint8)",
-    ): packed.ct_mx_scale,
-    ("aws-neuron-sdk", "inverse of get_p_contiguous_scale (checked by round trip)"): packed.quadrants,
-    ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): packed.swizzle,
-    ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): packed.swizzle,
-    ("ml_dtypes", "ndarray.astype of where(isfinite & |x|<2^31, x, 0)"): packed.wrapped_integers,
+    ): scales.compressed_tensors,
+    ("nvidia-modelopt", "MXFP4QTensor.quantize"): scales.modelopt_mx,
+    ("nvidia-modelopt", "MXFP4QTensor.quantize scale (biased E8M0)"): scales.modelopt_mx,
+    ("nvidia-modelopt", "MXFP8QTensor.get_weights_scaling_factor"): scales.modelopt_mx,
+    ("nvidia-modelopt", "MXFP8QTensor.quantize_with_scale"): scales.modelopt_mx,
+    ("aws-neuron-sdk", "inverse of get_p_contiguous_scale (checked by round trip)"): scales.trainium_placement,
+    ("ml_dtypes", "ndarray.astype of where(isfinite & |x|<2^31, x, 0)"): scales.ml_dtypes_int4,
+    ("compressed-tensors", "pack_to_int32"): placement.packed_int32,
+    ("torchao", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
+    ("torchao-main", "to_blocked(arange(1..m*k).reshape(m,k))"): placement.blocked_scales,
 }
 """Library and operation, as the index names them, and the function that emulates it."""
-
-_MISSING: dict[tuple[str, str], str] = {
-    ("torchao", "NF4Tensor"): "NF4 with double-quantised scales",
-}
-"""Library and the start of an operation that no rule emulates, and what that would take."""
 
 
 def quantisation_rows(recording: Recording, index: QuantisationIndex) -> Iterator[Row]:
@@ -111,17 +120,10 @@ def _row(case: Case) -> Row:
     try:
         rule = RULES.get((entry.library, entry.op))
         if rule is None:
-            raise UnsupportedError(_missing(entry.library, entry.op))
+            raise UnsupportedError(f"no rule for {entry.op!r} of {entry.library or 'an unnamed library'!r}")
         emulated = rule(case)
     except ValueError as error:
         raise ValueError(f"{case.archive.path}: array {case.key!r}: {error}") from error
     except UnsupportedError as error:
         return Row(case.name, 0, 0, math.prod(entry.shape), f"not supported: {error}")
     return compare(case.name, emulated, recorded)
-
-
-def _missing(library: str, op: str) -> str:
-    for (known, start), what in _MISSING.items():
-        if known == library and op.startswith(start):
-            return what
-    return f"no rule for {op!r} of {library or 'an unnamed library'!r}"

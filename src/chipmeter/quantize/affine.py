@@ -1,0 +1,150 @@
+"""Integer groups with float32 scales and zero points, and 4-bit tables: torchao, bitsandbytes, NF4 with two levels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chipmeter.formats.codec import cast
+from chipmeter.quantize.rules import Floats
+
+Mapping = Literal["symmetric", "symmetric-no-clipping", "affine"]
+"""From the least and the largest number of a group to its scale: `symmetric` max(-min, max) / ((high - low) / 2), so
+127.5 for int8; `symmetric-no-clipping` max(min / low, max / high); `affine` (max - min) / (high - low) with a zero point;
+min and max include 0. (torchao choose_qparams_affine.)"""
+
+_ONE = np.float32(1)
+_TINY = np.float32(np.finfo(np.float32).tiny)
+
+
+def affine_parameters(tiles: Floats, mapping: Mapping, low: int, high: int) -> tuple[Floats, NDArray[np.int32]]:
+    """Choose scale and zero point of each row of `tiles`.
+
+    Scales are at least the smallest normal float32. Zero points: low - round(min / scale), to nearest even, clamped to
+    [low, high]; of symmetric mappings (high + low + 1) // 2.
+
+    >>> affine_parameters(np.float32([[-1, 0, 2]]), "affine", 0, 15)
+    (array([0.2], dtype=float32), array([5], dtype=int32))
+    """
+    least, most = np.minimum(tiles.min(axis=1), np.float32(0)), np.maximum(tiles.max(axis=1), np.float32(0))
+    with np.errstate(all="ignore"):
+        if mapping == "affine":
+            scale = np.maximum((most - least) / np.float32(high - low), _TINY)
+            zero = np.clip(low - np.rint(least / scale), low, high)
+            return scale, zero.astype(np.int32)
+        if mapping == "symmetric":
+            scale = np.maximum(-least, most) / np.float32((high - low) / 2)
+        else:
+            scale = np.maximum(least / np.float32(low), most / np.float32(high))
+    return np.maximum(scale, _TINY), np.full(len(tiles), (high + low + 1) // 2, np.int32)
+
+
+def quantize_affine(tiles: Floats, scale: Floats, zero: NDArray[np.int32], low: int, high: int) -> NDArray[np.int32]:
+    """Return clamp(round(x * (1 / scale)) + zero), to nearest even, in float32.
+
+    >>> quantize_affine(np.float32([[-1, 0, 2]]), np.float32([0.2]), np.int32([5]), 0, 15)
+    array([[ 0,  5, 15]], dtype=int32)
+    """
+    with np.errstate(all="ignore"):
+        whole = np.rint(tiles * (_ONE / scale)[:, None]) + zero[:, None].astype(np.float32)
+    clamped: NDArray[np.int32] = np.clip(np.nan_to_num(whole, nan=0.0), low, high).astype(np.int32)
+    return clamped
+
+
+def dequantize_affine(q: NDArray[np.int32], scale: Floats, zero: NDArray[np.int32]) -> Floats:
+    """Return (q - zero) * scale in float32.
+
+    >>> dequantize_affine(np.int32([[0, 5]]), np.float32([0.5]), np.int32([5]))
+    array([[-2.5,  0. ]], dtype=float32)
+    """
+    return (q - zero[:, None]).astype(np.float32) * scale[:, None]
+
+
+FP4_VALUES = tuple(
+    float(np.float32(v)) for v in (0.0, 0.0052083333, 0.6666666667, 1.0, 0.3333333333, 0.5, 0.1666666667, 0.25)
+)
+"""Magnitudes of bitsandbytes' own 4-bit float, by code; the sign is bit 3."""
+
+NF4_SHORT = np.asarray(
+    [-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626,
+     0.7230, 1.0], np.float32
+)  # fmt: skip
+"""The table of nf4 as torchao prints it, to four decimals."""
+
+
+def quantize_bnb4(tiles: Floats, kind: Literal["nf4", "fp4"]) -> tuple[NDArray[np.uint8], Floats]:
+    """Quantise blocks to bitsandbytes' nf4 or fp4: x * (1 / max(amax, 1e-38)) clamped to [-1, 1], then the table.
+
+    The nearest entry is found among the sorted ones, ties to the lower; in fp4, negative numbers next to zero take
+    code 0 and positive ones code 8. The scale is amax.
+
+    >>> quantize_bnb4(np.float32([[-4, 0, 2]]), "nf4")
+    (array([[ 0,  7, 12]], dtype=uint8), array([4.], dtype=float32))
+    """
+    amax = np.abs(tiles).max(axis=1)
+    with np.errstate(all="ignore"):
+        y = np.clip(tiles * (_ONE / np.maximum(amax, np.float32(1e-38)))[:, None], -_ONE, _ONE).astype(np.float32)
+    if kind == "nf4":
+        return cast(y, "nf4").view(np.uint8), amax
+    table = fp4_table()
+    order = np.argsort(table, kind="stable")  # both zeros: code 0 below code 8, with 0 between them
+    midpoints = (table[order][1:] + table[order][:-1]) / np.float32(2)
+    return order[np.searchsorted(midpoints, y, side="left")].astype(np.uint8), amax
+
+
+def fp4_table() -> Floats:
+    """Return the 16 values of bitsandbytes' fp4 by code; code 8 is +0 again.
+
+    >>> fp4_table()[8:11]
+    array([ 0.        , -0.00520833, -0.6666667 ], dtype=float32)
+    """
+    magnitudes = np.asarray(FP4_VALUES, np.float32)
+    return np.concatenate([magnitudes, np.float32(0) - magnitudes])
+
+
+def quantize_nf4_double(
+    x: Floats, block: int, scaler_block: int
+) -> tuple[NDArray[np.uint8], NDArray[np.int8], Floats, np.float32]:
+    """Quantise to nf4 with int8 scales under float32 ones, as torchao's NF4Tensor does.
+
+    Returns
+    -------
+    codes : ndarray of uint8, shape of x
+    scalers : ndarray of int8
+        amax of each block less their mean, times a factor, to nearest even.
+    factors : ndarray of float32
+        256 / (2 * largest) of each group of `scaler_block` scalers: what they were multiplied by.
+    mean : float32
+        Of the amax, summed in float32 in 32 lanes, then four lanes to one, then the eight in order.
+
+    Examples
+    --------
+    >>> codes, scalers, factors, mean = quantize_nf4_double(np.float32([1, -1, 0, 3]), 2, 2)
+    >>> codes, scalers, factors, mean
+    (array([15,  0,  7, 15], dtype=uint8), array([-128,  127], dtype=int8), array([128.], dtype=float32), np.float32(2.0))
+    """
+    blocks = x.reshape(-1, block)
+    scalers = np.abs(blocks).max(axis=1)
+    with np.errstate(all="ignore"):
+        normal = blocks / scalers[:, None]
+    distance = np.abs(normal[:, :, None] - NF4_SHORT)
+    codes = distance.argmin(axis=-1).astype(np.uint8)
+    mean = np.float32(_sum_by_lanes(scalers) / np.float32(scalers.size))
+    groups = (scalers - mean).reshape(-1, scaler_block)
+    factors = np.float32(256) / (np.float32(2) * np.abs(groups).max(axis=1))
+    q = np.clip(np.rint(groups * factors[:, None]), -128, 127).astype(np.int8)
+    return codes.reshape(x.shape), q.reshape(-1), factors.astype(np.float32), mean
+
+
+def _sum_by_lanes(values: Floats) -> np.float32:
+    lanes = np.zeros((4, 8), np.float32)
+    padded = np.zeros(-(-values.size // 32) * 32, np.float32)
+    padded[: values.size] = values
+    for row in padded.reshape(-1, 4, 8):
+        lanes += row
+    total = np.float32(0)
+    for lane in lanes[0] + lanes[1] + lanes[2] + lanes[3]:
+        total = np.float32(total + lane)
+    return total
