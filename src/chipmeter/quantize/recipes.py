@@ -14,7 +14,6 @@ __all__ = ["RECIPES", "ElementRounding", "Granularity", "Recipe", "ScaleRule", "
 _OCP = Evidence("documented", "OCP Microscaling Formats (MX) v1.0, sections 5-6")
 _ROUND_UP = Evidence("documented", "NVIDIA cuBLAS block scaling; TransformerEngine mxfp8 cast; torchao to_mx RCEIL")
 _NEURON = Evidence("documented", "AWS Neuron nki.isa.quantize_mx, NKI 0.5.0", "2026-07-07")
-_CT = Evidence("documented", "compressed-tensors 0.20.0, generate_mx_scales")
 _NVFP4 = Evidence("documented", "torchao nvfp4_tensor.py, two-level scaling")
 _AMAX = Evidence(
     "documented", "TransformerEngine current scaling; DeepSeek-V3 act_quant divides by amax / element maximum"
@@ -84,7 +83,7 @@ def _integers(bits: int, group: int) -> tuple[Recipe, ...]:
     return integers("", "symmetric"), integers("u", "affine")
 
 
-def _mx(name: str, element: str) -> tuple[Recipe, Recipe]:
+def _mx(name: str, element: str) -> tuple[Recipe, ...]:
     return (
         Recipe(name, element, "block", 32, "float8_e8m0fnu", "floor", _OCP),
         Recipe(f"{name}-roundup", element, "block", 32, "float8_e8m0fnu", "round-up", _ROUND_UP),
@@ -98,8 +97,6 @@ _TABLE: tuple[Recipe, ...] = (
     *_mx("mxfp6", "float6_e2m3fn"),
     *_mx("mxfp6-e3m2", "float6_e3m2fn"),
     *_mx("mxfp4", "float4_e2m1fn"),
-    Recipe("mxfp8-compressed-tensors", "float8_e4m3fn", "block", 32, "float8_e8m0fnu", "three-quarters", _CT),
-    Recipe("mxfp4-compressed-tensors", "float4_e2m1fn", "block", 32, "float8_e8m0fnu", "three-quarters", _CT),
     Recipe("nvfp4", "float4_e2m1fn", "block", 16, "float8_e4m3fn", "amax", _NVFP4, two_level=True),
     Recipe("mxint8", "int8", "block", 32, _E8M0, "floor", _OCP),
     Recipe("mxfp8-32x32", _E4M3FN, "block", 32, _E8M0, "round-up", _TE, rows=32),

@@ -138,3 +138,18 @@ class QuantizedTensor:
 
 def _or_empty(array: AnyArray | None) -> AnyArray:
     return np.empty(0, np.int32) if array is None else array
+
+
+def scale_shape(recipe: Recipe, shape: tuple[int, ...], axis: int) -> tuple[int, ...] | None:
+    """Shape of the scales of a tensor of `shape` whose blocks run along `axis`; None where tiles span rows as well.
+
+    >>> from chipmeter.quantize import recipe_of
+    >>> scale_shape(recipe_of("mxfp8"), (4, 70), 1)
+    (4, 3)
+    """
+    if recipe.granularity == "tensor":
+        return ()
+    if recipe.rows > 1:
+        return None
+    along = 1 if recipe.granularity == "row" else -(-shape[axis] // recipe.block)
+    return (*shape[:axis], along, *shape[axis + 1 :])

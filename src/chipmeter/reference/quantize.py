@@ -89,7 +89,6 @@ def mx_scale(amax: int, element: Layout, rule: MxScale = "floor") -> int:
         "ceil": fraction > 0,
         "even": fraction >= (1 << 23) - (1 << 22 - element.mantissa_bits),
         "round-up": fraction > largest_fraction,
-        "three-quarters": fraction >= 0x600000,
         "headroom": True,
         "three-quarters": fraction >= 3 << 21,
     }[rule]
