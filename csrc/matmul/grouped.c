@@ -94,6 +94,19 @@ static inline group_scale scale_of(const cm_grouped_args *args, const uint8_t *s
     return g;
 }
 
+/* a bit per code of a group that is not zero */
+static inline int32_t nonzero_codes(const uint8_t *codes)
+{
+#if defined(__SSE4_1__)
+    __m128i magnitude = _mm_and_si128(_mm_loadu_si128((const __m128i *)codes), _mm_set1_epi8(7));
+    return ~_mm_movemask_epi8(_mm_cmpeq_epi8(magnitude, _mm_setzero_si128())) & 0xffff;
+#else
+    int32_t mask = 0;
+    for (size_t k = 0; k < GROUP; k++) mask |= ((codes[k] & 7) != 0) << k;
+    return mask;
+#endif
+}
+
 static CM_NOINLINE void pack_rows(const cm_grouped_args *args, size_t row, size_t rows, size_t k0, size_t depth, size_t padded,
                                   workspace_layout *w)
 {
@@ -107,11 +120,9 @@ static CM_NOINLINE void pack_rows(const cm_grouped_args *args, size_t row, size_
         memset(codes + depth, 0, padded - depth);
         for (size_t k = 0; k < padded; k++) to[k] = (packed_a)twice(codes[k]);
         for (size_t g = 0; g < padded / GROUP; g++) {
-            int32_t mask = 0, sum = 0;
-            for (size_t k = 0; k < GROUP; k++) {
-                mask |= ((codes[g * GROUP + k] & 7) != 0) << k;
-                sum += twice(codes[g * GROUP + k]);
-            }
+            const int32_t mask = nonzero_codes(codes + g * GROUP);
+            int32_t sum = 0;
+            for (size_t k = 0; SHIFTED && k < GROUP; k++) sum += (int8_t)to[g * GROUP + k];
             group_scale s = scale_of(args, args->scales_a, line, k0 + g * GROUP, mask);
             w->a_factor[r][g] = (double)s.factor * 0.25; /* each element was packed doubled */
             w->a_offset[r][g] = SHIFTED ? -OFFSET * sum : 0;
@@ -174,6 +185,7 @@ typedef struct {
     float c[ROWS][COLUMNS];
     int32_t aligned[ROWS][COLUMNS];
     int32_t outside[ROWS][COLUMNS]; /* nonzero: the output is left */
+    int32_t any_outside;
 } step_tile;
 
 INLINE vd truncated(vd x)
@@ -185,6 +197,17 @@ INLINE vd truncated(vd x)
 #else
     for (int l = 0; l < VL / 2; l++) x[l] = __builtin_trunc(x[l]);
     return x;
+#endif
+}
+
+/* the larger of x and e where the masks share a bit, else x */
+INLINE vi raised(vi x, vi e, vi mask, vi other)
+{
+#if VL == 16
+    return (vi)_mm512_mask_max_epi32((__m512i)x, _mm512_test_epi32_mask((__m512i)mask, (__m512i)other), (__m512i)x, (__m512i)e);
+#else
+    vi none = (mask & other) == 0;
+    return vi_max(x, (e & ~none) | (none & -NOTHING));
 #endif
 }
 
@@ -214,6 +237,7 @@ INLINE void sums(const workspace_layout *w, step_tile *t, size_t step, int32_t F
         const size_t at = step * GROUPS + g;
         for (int r = 0; r < ROWS; r++)
             for (int v = 0; v < VECTORS; v++) acc[r][v] = vi_set(w->a_offset[r][at]);
+#pragma GCC unroll 4
         for (size_t k = g * GROUP; k < (g + 1) * GROUP; k += TOGETHER) {
             vi y[VECTORS];
             for (int v = 0; v < VECTORS; v++) memcpy(&y[v], t->b + k * COLUMNS + (size_t)v * VL * TOGETHER, sizeof y[v]);
@@ -254,7 +278,8 @@ static CM_NOINLINE void careful_step(const workspace_layout *w, step_tile *t, si
     for (int r = 0; r < ROWS; r++)
         for (int j = 0; j < COLUMNS; j++) {
             const int32_t field = (int32_t)(cm_bits32(t->c[r][j]) << 1 >> 24);
-            t->outside[r][j] |= t->c[r][j] != 0 && (field < LEAST_FIELD || (field > MOST_FIELD && field < 255));
+            const int outside = t->c[r][j] != 0 && (field < LEAST_FIELD || (field > MOST_FIELD && field < 255));
+            t->outside[r][j] |= outside, t->any_outside |= outside;
         }
     sums(w, t, step, F, 1);
 }
@@ -262,54 +287,68 @@ static CM_NOINLINE void careful_step(const workspace_layout *w, step_tile *t, si
 static CM_NOINLINE void steps(const workspace_layout *w, step_tile *t, size_t count, int32_t F, int32_t reach)
 {
     for (size_t step = 0; step < count; step++) {
-        vi odd = vi_set(0);
+        vi excess = vi_set(-1), highest = vi_set(0), tiny = vi_set(0);
         for (int v = 0; v < VECTORS; v++) {
             const vi least = vi_load(t->least + v * VL) + reach;
             for (int r = 0; r < ROWS; r++) {
                 const vu size = (vu)vf_load(&t->c[r][v * VL]) << 1;
-                const vi field = (vi)(size >> 24);
-                vi aligned = field - 127; /* of a zero: below every group, and nothing of it is cut */
+                vi aligned = (vi)(size >> 24) - 127; /* of a zero: below every group, and nothing of it is cut */
                 for (size_t g = 0; g < GROUPS; g++) {
                     const size_t at = step * GROUPS + g, of = g * COLUMNS + (size_t)v * VL;
-                    const vi both = vi_load(t->mask + of) & vi_set(w->a_mask[r][at]);
-                    const vi e = vi_load(t->exponent + of) + w->a_exponent[r][at];
-                    aligned = vi_max(aligned, (e & (both != 0)) | ((both == 0) & -NOTHING));
+                    aligned = raised(aligned, vi_load(t->exponent + of) + w->a_exponent[r][at], vi_load(t->mask + of),
+                                     vi_set(w->a_mask[r][at]));
                 }
                 vi_store(&t->aligned[r][v * VL], aligned);
-                odd |= (aligned > least + w->a_least[r][step]) | (((field < LEAST_FIELD) & (vi)(size != 0)) | (field > MOST_FIELD));
+                excess = vi_max(excess, aligned - (least + w->a_least[r][step]));
+                highest = vi_max(highest, aligned);
+                tiny |= (vi)(size - 1 < ((uint32_t)LEAST_FIELD << 24) - 1); /* a zero wraps */
             }
         }
-        if (__builtin_expect(vi_sign_bits(odd) != 0, 0)) careful_step(w, t, step, F);
+        tiny |= (excess > 0) | (highest > MOST_FIELD - 127);
+        if (__builtin_expect(vi_sign_bits(tiny) != 0, 0)) careful_step(w, t, step, F);
         else sums(w, t, step, F, 0);
         t->b += STEP * COLUMNS, t->least += COLUMNS;
         t->factor += GROUPS * COLUMNS, t->exponent += GROUPS * COLUMNS, t->mask += GROUPS * COLUMNS;
     }
 }
 
+/* marks what is left, and what a NaN among the scales decides */
+static CM_NOINLINE void special_lines(const cm_grouped_args *args, const workspace_layout *w, size_t row, size_t rows, size_t column,
+                                      size_t block, size_t width, step_tile *t)
+{
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < width; j++) {
+            const int class = w->a_class[r] | w->b_class[block + j];
+            if (class & LINE_NAN) t->c[r][j] = cm_float32(CM_NAN32);
+            else if (t->outside[r][j] || class) args->left[(row + r) * args->columns + column + j] = args->left_rows[row + r] = 1;
+        }
+}
+
 static CM_NOINLINE void tile(const cm_grouped_args *args, const workspace_layout *w, size_t row, size_t rows, size_t column, size_t block,
                              size_t padded, const float *from)
 {
     const size_t most = args->columns - column, width = most < COLUMNS ? most : COLUMNS, groups = block * (DEPTH / GROUP);
-    step_tile t = {
-        .b = w->b + block * DEPTH,
-        .factor = w->b_factor + groups,
-        .exponent = w->b_exponent + groups,
-        .mask = w->b_mask + groups,
-        .least = w->b_least + block * (DEPTH / STEP),
-    };
+    step_tile t;
+    t.b = w->b + block * DEPTH;
+    t.factor = w->b_factor + groups, t.exponent = w->b_exponent + groups, t.mask = w->b_mask + groups;
+    t.least = w->b_least + block * (DEPTH / STEP);
+    t.any_outside = 0;
+    memset(t.outside, 0, sizeof t.outside);
+    memset(t.c, 0, sizeof t.c);
     for (size_t r = 0; from && r < ROWS; r++)
         memcpy(t.c[r], from + (row + (r < rows ? r : rows - 1)) * args->columns + column, width * sizeof(float));
     steps(w, &t, padded / STEP, args->fraction_bits, args->fraction_bits - 2 - 2 * args->scale_fraction);
+    int class = t.any_outside;
+    for (size_t r = 0; r < rows; r++) class |= w->a_class[r];
+    for (size_t j = 0; j < width; j++) class |= w->b_class[block + j];
+    if (class) special_lines(args, w, row, rows, column, block, width, &t);
     for (size_t r = 0; r < rows; r++) {
-        const size_t at = (row + r) * args->columns + column;
-        int left = 0;
-        for (size_t j = 0; j < width; j++) {
-            const int class = w->a_class[r] | w->b_class[block + j];
-            if (class & LINE_NAN || t.c[r][j] != t.c[r][j]) t.c[r][j] = cm_float32(CM_NAN32);
-            if (t.outside[r][j] | (class & LINE_LEFT)) args->left[at + j] = 1, left = 1;
+        for (int v = 0; v < VECTORS; v++) {
+            const vf x = vf_load(&t.c[r][v * VL]);
+            const vi nan = (vi)(x != x);
+            vi_store(&t.aligned[r][v * VL], ((vi)x & ~nan) | (nan & (int32_t)CM_NAN32));
         }
-        if (left) args->left_rows[row + r] = 1;
-        memcpy(args->d + at, t.c[r], width * sizeof(float));
+        memcpy(args->d + (row + r) * args->columns + column, t.aligned[r], width * sizeof(float));
     }
 }
 
