@@ -73,6 +73,20 @@ typedef struct {
     uint8_t *left_rows;             /* rows: 1 where the row holds any such element */
 } cm_fused_codes_args;
 
+/* GST from codes of e2m1: steps of 64 products in groups of 16. `left` and `left_rows` as in cm_fused_codes_args. */
+typedef struct {
+    size_t rows, columns, depth;    /* depth as given: steps are completed with zeros */
+    const uint8_t *a, *b;           /* one code per byte; strides in bytes: lines are rows of A, columns of B; along depth */
+    ptrdiff_t a_line, a_along, b_line, b_along;
+    const uint8_t *scales_a, *scales_b; /* scale codes, lines x scale_count: ue8m0 for scale_fraction 0, ue4m3 for 3 */
+    size_t scale_block, scale_count;    /* 16 or 32 elements of depth per scale */
+    int32_t scale_fraction;
+    int32_t fraction_bits;          /* 25 to 35 */
+    const float *c;
+    float *d;
+    uint8_t *left, *left_rows;
+} cm_grouped_args;
+
 enum cm_chain_order {
     CM_ORDER_SEQUENTIAL = 0,        /* acc = fma(a, b, acc), k ascending */
     CM_ORDER_PAIRWISE = 1,          /* rounded products, neighbours added level by level */
@@ -171,6 +185,8 @@ typedef struct {
     void (*binary)(const cm_binary_args *args, size_t row_begin, size_t row_end);
     size_t (*integer_workspace)(void);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
+    size_t (*grouped_workspace)(void);
+    void (*grouped)(const cm_grouped_args *args, size_t row_begin, size_t row_end, void *workspace);
 } cm_matmul_kernels;
 
 #endif

@@ -173,6 +173,23 @@ class FusedCodes:
     def workspace(self) -> int: ...
     def run(self, row_begin: int, row_end: int, workspace: _U8) -> None: ...
 
+def grouped_workspace() -> int: ...
+def grouped(
+    a: _U8,
+    b: _U8,
+    scales_a: _U8,
+    scales_b: _U8,
+    scale_block: int,
+    scale_fraction: int,
+    fraction_bits: int,
+    c: _F32 | None,
+    d: _F32,
+    left: _U8,
+    left_rows: _U8,
+    row_begin: int,
+    row_end: int,
+    workspace: _U8,
+) -> None: ...
 def chain_f32(
     a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, row_begin: int, row_end: int
 ) -> None: ...

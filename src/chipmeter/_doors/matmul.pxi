@@ -41,6 +41,20 @@ cdef extern from "chipmeter/matmul.h" nogil:
         uint8_t *left
         uint8_t *left_rows
 
+    ctypedef struct cm_grouped_args:
+        size_t rows, columns, depth
+        const uint8_t *a
+        const uint8_t *b
+        ptrdiff_t a_line, a_along, b_line, b_along
+        const uint8_t *scales_a
+        const uint8_t *scales_b
+        size_t scale_block, scale_count
+        int32_t scale_fraction, fraction_bits
+        const float *c
+        float *d
+        uint8_t *left
+        uint8_t *left_rows
+
     ctypedef struct cm_chain_args:
         size_t rows, columns, depth, tile
         int32_t order
@@ -108,6 +122,8 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*binary)(const cm_binary_args *, size_t, size_t) noexcept nogil
         size_t (*integer_workspace)() noexcept nogil
         void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
+        size_t (*grouped_workspace)() noexcept nogil
+        void (*grouped)(const cm_grouped_args *, size_t, size_t, void *) noexcept nogil
 
 
 cdef const cm_matmul_kernels *active_matmul = NULL  # of the active tier: see use_tier
@@ -328,6 +344,38 @@ cdef bint narrow_enough(const cm_codes *f) noexcept:
     """Whether exponents lie in -15..16 and significands have at most 4 bits."""
     cdef int fields = 1 << (f.magnitude_bits - f.mantissa_bits)
     return f.mantissa_bits <= 3 and 1 - f.bias >= -15 and fields - 1 - f.bias <= 16
+
+
+def grouped_workspace() -> int:
+    return active_matmul.grouped_workspace()
+
+
+def grouped(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, const uint8_t[:, ::1] scales_a not None,
+            const uint8_t[:, ::1] scales_b not None, size_t scale_block, int scale_fraction, int fraction_bits,
+            const float[:, ::1] c, float[:, ::1] d not None, uint8_t[:, ::1] left not None, uint8_t[::1] left_rows not None,
+            size_t row_begin, size_t row_end, uint8_t[::1] workspace not None):
+    cdef cm_grouped_args args
+    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
+    need(rows > 0 and columns > 0 and depth > 0 and <size_t>a.shape[0] == rows and <size_t>b.shape[0] == depth
+         and <size_t>b.shape[1] == columns and row_begin <= row_end <= rows, "grouped: shapes or rows")
+    need((scale_block == 16 or scale_block == 32) and (scale_fraction == 0 or scale_fraction == 3)
+         and 25 <= fraction_bits <= 35, "grouped: parameters")
+    args.scale_count = (depth + scale_block - 1) // scale_block
+    need(<size_t>scales_a.shape[0] == rows and <size_t>scales_b.shape[0] == columns
+         and <size_t>scales_a.shape[1] == args.scale_count and <size_t>scales_b.shape[1] == args.scale_count,
+         "grouped: scales")
+    need(c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns), "grouped: c")
+    need(<size_t>left.shape[0] == rows and <size_t>left.shape[1] == columns and <size_t>left_rows.shape[0] == rows
+         and <size_t>workspace.shape[0] >= active_matmul.grouped_workspace(), "grouped: left or workspace")
+    args.rows, args.columns, args.depth = rows, columns, depth
+    args.a, args.a_line, args.a_along = &a[0, 0], a.strides[0], a.strides[1]
+    args.b, args.b_line, args.b_along = &b[0, 0], b.strides[1], b.strides[0]
+    args.scales_a, args.scales_b, args.scale_block = &scales_a[0, 0], &scales_b[0, 0], scale_block
+    args.scale_fraction, args.fraction_bits = scale_fraction, fraction_bits
+    args.c = &c[0, 0] if c is not None else NULL
+    args.d, args.left, args.left_rows = &d[0, 0], &left[0, 0], &left_rows[0]
+    with nogil:
+        active_matmul.grouped(&args, row_begin, row_end, &workspace[0])
 
 
 def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,

@@ -33,7 +33,7 @@ def fused(
     direct = d.dtype == np.float32 and d.flags.c_contiguous
     result = d if direct else np.empty(d.shape, np.float32)
     if model.group:
-        result[...] = general(a, b, addend, unit, model, scales, threads)
+        _grouped(a, b, addend, result, unit, model, scales, threads)
     else:
         _from_codes(a, b, addend, result, unit, model, scales, threads)
     if not direct:
@@ -54,6 +54,47 @@ def _from_codes(
     )  # fmt: skip
     size = product.workspace()
     rows(lambda i, j: product.run(i, j, np.empty(size, np.uint8)), m, n, padded, threads)
+    _rest(a, b, c, d, left, left_rows, unit, model, scales, threads)
+
+
+def _grouped(
+    a: AnyArray, b: AnyArray, c: NDArray[np.float32] | None, d: NDArray[np.float32], unit: Unit, model: FusedDot,
+    scales: Any, threads: int,
+) -> None:  # fmt: skip
+    (m, n), k = d.shape, a.shape[1]
+    if not takes_groups(unit, model):
+        d[...] = general(a, b, c, unit, model, scales, threads)
+        return
+    left, left_rows = np.zeros((m, n), np.uint8), np.zeros(m, np.uint8)
+    size = _kernels.grouped_workspace()
+
+    def work(i: int, j: int) -> None:
+        _kernels.grouped(
+            raw_codes(a), raw_codes(b), raw_codes(scales[0]), raw_codes(scales[1]), unit.scale_block,
+            3 if unit.scale == "ue4m3" else 0, model.fraction_bits, c, d, left, left_rows, i, j, np.empty(size, np.uint8),
+        )  # fmt: skip
+
+    rows(work, m, n, k, threads)
+    _rest(a, b, c, d, left, left_rows, unit, model, scales, threads)
+
+
+def takes_groups(unit: Unit, model: FusedDot) -> bool:
+    """Whether the kernel of e2m1 in four groups of 16 serves a model; its floor must lie below every accumulator."""
+    return (
+        unit.a == unit.b == "e2m1"
+        and (model.group, min(model.products, unit.k)) == (16, 64)
+        and unit.scale_block in (16, 32)
+        and 25 <= model.fraction_bits <= 35
+        and model.floor_exponent <= -127
+        and model.output == "rz-f32"
+    )
+
+
+def _rest(
+    a: AnyArray, b: AnyArray, c: NDArray[np.float32] | None, d: NDArray[np.float32], left: NDArray[np.uint8],
+    left_rows: NDArray[np.uint8], unit: Unit, model: FusedDot, scales: Any, threads: int,
+) -> None:  # fmt: skip
+    """Compute the outputs that a kernel from codes has left, by the general one."""
     if left_rows.any():
         i = np.flatnonzero(left_rows)
         j = np.flatnonzero(left[i].any(axis=0))
