@@ -5,6 +5,7 @@
 #include "tier.h"
 
 #define GROUP 16 /* blocks whose scales are computed side by side */
+#define WIDE_GROUP 64 /* the same where they take divisions, whose latency more of them hide */
 
 /* NaN patterns are larger than infinity as integers, so a NaN anywhere wins the maximum. */
 static inline __attribute__((always_inline)) uint32_t amax_bits(const float *x, size_t n)
@@ -168,15 +169,15 @@ static CM_NOINLINE void nvfp4_loop(const float *restrict x, uint8_t *restrict co
     const float top = given->element_max, least = given->scale_min, most = given->scale_max;
     const float tensor = given->tensor_scale, inverse_tensor = 1.0f / tensor;
     while (blocks) {
-        size_t count = blocks < GROUP ? blocks : GROUP;
-        uint32_t amax[GROUP] = {0};
-        float factor[GROUP];
-        uint8_t bytes[GROUP];
-        if (count == GROUP && block == 16)
-            amax_16x16(x, amax);
+        size_t count = blocks < WIDE_GROUP ? blocks : WIDE_GROUP;
+        uint32_t amax[WIDE_GROUP] = {0};
+        float factor[WIDE_GROUP];
+        uint8_t bytes[WIDE_GROUP];
+        if (count == WIDE_GROUP && block == 16)
+            for (size_t b = 0; b < count; b += 16) amax_16x16(x + 16 * b, amax + b);
         else
             for (size_t b = 0; b < count; b++) amax[b] = amax_bits(x + b * block, block);
-        for (size_t b = 0; b < GROUP; b += VL) {
+        for (size_t b = 0; b < WIDE_GROUP; b += VL) {
             vu bits;
             memcpy(&bits, amax + b, sizeof bits);
             vf scale = (vf)bits / top / tensor;
