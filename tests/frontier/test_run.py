@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import chipmeter as cm
+from chipmeter.comparison import NumericError
 from chipmeter.comparison.probe import MatrixProbe
 from chipmeter.frontier import Store
 from chipmeter.report import frontier as report
@@ -79,6 +81,17 @@ def test_a_result_in_the_store_that_cannot_be_read(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store, pytest.raises(ValueError, match="cannot be read") as caught:
         cm.frontier("gpt2", chips=["h100"], formats=["bf16"], layers=1, store=store)
     assert repr(name) in str(caught.value)
+
+
+def test_results_that_are_not_finite_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = NumericError(math.inf, math.inf, "a", 1.0, 1.0, {"a": math.inf}, math.inf, 0.0)
+    monkeypatch.setattr(MatrixProbe, "measure", lambda self, linear: error)
+    arguments: dict[str, Any] = {"chips": ["h100"], "formats": ["bf16"], "layers": 1}
+    with Store(tmp_path / "s") as store:
+        first = cm.frontier("gpt2", **arguments, store=store)
+        assert cm.frontier("gpt2", **arguments, store=store) == first
+    assert first.points[0].error == error
+    assert report.data(first)["points"][0]["kl_nats"] is None
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def next_token_error(truth: NDArray[np.float32], logits: NDArray[np.float32]) ->
         Nats: the mean over tokens of sum p log(p / q), with p = softmax(truth) and q = softmax(logits); infinite if a
         score in `logits` is not finite.
     agreement : float
-        Share of tokens whose largest score is at the same place; a row with a NaN agrees with none.
+        Share of tokens whose largest score is at the same place; a row that is not finite agrees with none.
 
     Examples
     --------
@@ -73,9 +73,10 @@ def next_token_error(truth: NDArray[np.float32], logits: NDArray[np.float32]) ->
     >>> next_token_error(even, even), round(next_token_error(sure, even)[0], 6)
     ((0.0, 1.0), 0.693147)
     """
-    same = (truth.argmax(axis=-1) == logits.argmax(axis=-1)) & ~np.isnan(logits).any(axis=-1)
+    finite = np.isfinite(logits).all(axis=-1)
+    same = (truth.argmax(axis=-1) == logits.argmax(axis=-1)) & finite
     divergence = float("inf")
-    if np.isfinite(logits).all():
+    if finite.all():
         rows = zip(truth, logits, strict=True)  # one at a time: a vocabulary in float64 is large
         divergence = max(0.0, float(np.mean([_divergence(_log_softmax(p), _log_softmax(q)) for p, q in rows])))
     return divergence, float(same.mean())

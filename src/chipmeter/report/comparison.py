@@ -102,6 +102,7 @@ def notes(result: Comparison) -> list[str]:
     lines = [
         f"Error: {result.data}.",
         "SQNR: against exact arithmetic, all layers pooled; bits: the evidence grade of the arithmetic.",
+        *end_to_end.notes(end_to_end.headings([result.reference])),
         "Operands: fp8 and int8 with a scale per token and output channel; MX by the round-up rule; bias in float32.",
         "Cost: one step at a time on the fewest chips that hold it; $ at the lowest public on-demand price, fully used.",
         (

@@ -29,6 +29,15 @@ def cells(error: NumericError | None, columns: Sequence[str]) -> list[str]:
     return [ABSENT if value is None else format(value, _FORMATS[field]) for field, value in values]
 
 
+def notes(columns: Sequence[str]) -> list[str]:
+    """Say what the columns of a decoder's run mean; nothing without them."""
+    if "KL nats" not in columns:
+        return []
+    return [
+        "KL, top-1: next-token distributions against those of the float32 run; the output head is in the format too."
+    ]
+
+
 def data(error: NumericError | None) -> dict[str, float | None]:
     """Give what a decoder's run adds to JSON; nothing where none was run, None for an infinite divergence."""
     values = {} if error is None else {key: getattr(error, field) for field, key in _KEYS.items()}

@@ -66,6 +66,7 @@ def notes(result: Frontier, shown: int) -> list[str]:
     return [
         f"{shown} of {len(result.points)} points: those that no other beats in error and one of $, J, s ('best in').",
         f"Error: {result.data}; the 90 % interval is over the layers drawn, not over other inputs.",
+        *end_to_end.notes(end_to_end.headings(p.error for p in result.points)),
         "Cost: one step at a time on the fewest chips that hold it, at the lowest public price. ~ rests on assumed figures.",
     ]
 
