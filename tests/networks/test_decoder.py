@@ -29,7 +29,7 @@ LLAMA3 = {
 CONFIGS: dict[str, dict[str, Any]] = {
     "llama": {"model_type": "llama", "attention_bias": True, "mlp_bias": True, "rope_theta": 100.0},
     "llama3": {"model_type": "llama", "rope_scaling": LLAMA3, "rope_theta": 100.0, "tie_word_embeddings": True},
-    "mistral": {"model_type": "mistral", "num_key_value_heads": None, "sliding_window": 7, "rope_theta": 100.0},
+    "mistral": {"model_type": "mistral", "num_key_value_heads": 4, "sliding_window": 7, "rope_theta": 100.0},
     "qwen2": {"model_type": "qwen2", "rope_parameters": {"rope_type": "default", "rope_theta": 50.0}},
     "qwen3": {"model_type": "qwen3", "num_key_value_heads": 1, "attention_bias": True, "sliding_window": 2},
 }
@@ -80,7 +80,7 @@ def scalar_llama(decoder: Decoder, raw: dict[str, Any], ids: Sequence[int]) -> N
     """The logits of one sequence; one head and one token at a time, in float64, from the definition."""
     p = {name: np.asarray(value, np.float64) for name, value in decoder.parameters.items()}
     heads = SIZES["num_attention_heads"]
-    shared = {**SIZES, **raw}["num_key_value_heads"] or heads
+    shared = {**SIZES, **raw}["num_key_value_heads"]
     depth = SIZES["head_dim"]
     turns = frequencies(raw, depth)
 
@@ -211,7 +211,7 @@ def test_parameters_come_from_a_checkpoint_exactly(tmp_path: Path, dtype: Any, s
     ],
 )
 def test_a_config_that_is_not_computed_is_one_clear_error(tmp_path: Path, change: dict[str, Any], message: str) -> None:
-    config = {**CONFIGS["mistral"], "num_key_value_heads": 4, **change}
+    config = {**CONFIGS["mistral"], **change}
     write(tmp_path, made("mistral"), config)
     with pytest.raises(ValueError, match=message):
         Decoder.from_folder(tmp_path)
@@ -257,7 +257,7 @@ def test_wrong_ids_are_refused(ids: Any, kind: type[Exception], message: str) ->
 
 
 def test_a_checkpoint_is_widened_piece_by_piece(tmp_path: Path) -> None:
-    config = {**CONFIGS["mistral"], "num_key_value_heads": 4, "vocab_size": 16, "num_hidden_layers": 8}
+    config = {**CONFIGS["mistral"], "vocab_size": 16, "num_hidden_layers": 8}
     config |= {"hidden_size": 128, "intermediate_size": 256}
     generator = np.random.default_rng(0)
     large = DecoderConfig(**converted(config))
