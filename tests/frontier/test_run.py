@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 import chipmeter as cm
 from chipmeter.comparison import NumericError
 from chipmeter.comparison.probe import MatrixProbe
-from chipmeter.frontier import Store
+from chipmeter.frontier import AXES, Store
 from chipmeter.report import frontier as report
+from chipmeter.report.pages import frontier_page
 
 ARGUMENTS: dict[str, Any] = {"chips": ["h100", "h200", "b200"], "formats": ["bf16", "fp8"], "layers": 1}
 
@@ -92,6 +94,23 @@ def test_results_that_are_not_finite_are_kept(tmp_path: Path, monkeypatch: pytes
         assert cm.frontier("gpt2", **arguments, store=store) == first
     assert first.points[0].error == error
     assert report.data(first)["points"][0]["kl_nats"] is None
+
+
+def test_what_overflowed_is_never_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    nan = math.nan
+    real = MatrixProbe.measure
+
+    def measure(self: MatrixProbe, linear: Any) -> NumericError:
+        overflowed = NumericError(nan, nan, "a", nan, nan, {"a": nan}, math.inf, 0.0)
+        return overflowed if linear.recipe == "bfloat16" else real(self, linear)
+
+    monkeypatch.setattr(MatrixProbe, "measure", measure)
+    f = cm.frontier("gpt2", chips=["h100"], formats=["bf16", "fp8"], layers=1)
+    assert "bf16" not in {p.format for axis in AXES for p in f.best(axis)}
+    assert "in fp8" in frontier_page(f).verdict.split(";")[0]
+    point = report.data(f)["points"][0]
+    assert point["sqnr_db"] is point["cosine"] is None
+    json.dumps(report.data(f), allow_nan=False)
 
 
 @pytest.mark.parametrize(

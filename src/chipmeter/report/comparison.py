@@ -144,9 +144,9 @@ def data(result: Comparison) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    """JSON has no infinity: an exact result has no noise to name in decibels."""
-    return value if abs(value) < float("inf") else None
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity (an exact result has no noise to name in decibels) and no NaN (what overflowed)."""
+    return value if value is not None and abs(value) < float("inf") else None
 
 
 def _error_data(error: NumericError | None) -> dict[str, Any]:
@@ -156,8 +156,8 @@ def _error_data(error: NumericError | None) -> dict[str, Any]:
         "sqnr_db": _finite(error.sqnr),
         "worst_sqnr_db": _finite(error.worst_sqnr),
         "worst_layer": error.worst_layer,
-        "cosine": error.cosine,
-        "worst_cosine": error.worst_cosine,
+        "cosine": _finite(error.cosine),
+        "worst_cosine": _finite(error.worst_cosine),
         **end_to_end.data(error),
     }
 

@@ -75,8 +75,8 @@ def data(result: Frontier) -> dict[str, Any]:
     """Give a frontier as JSON-able data in SI units; None is unknown, and an exact result's decibels."""
     best = {axis: set(map(id, result.best(axis))) for axis in AXES}
 
-    def finite(value: float) -> float | None:
-        return value if abs(value) < float("inf") else None
+    def finite(value: float | None) -> float | None:
+        return value if value is not None and abs(value) < float("inf") else None
 
     return {
         "chipmeter": __version__,
@@ -94,7 +94,7 @@ def data(result: Frontier) -> dict[str, Any]:
                 "sqnr_db": finite(p.error.sqnr),
                 "sqnr_db_low": finite(p.low),
                 "sqnr_db_high": finite(p.high),
-                "cosine": p.error.cosine,
+                "cosine": finite(p.error.cosine),
                 **end_to_end.data(p.error),
                 "work_unit": p.cost.unit,
                 **{f"{axis}_per_unit": p.spends(axis) for axis in AXES},

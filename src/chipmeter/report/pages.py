@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from chipmeter.comparison import Comparison
 from chipmeter.cost import Estimate
 from chipmeter.factory import FactoryPlan
@@ -26,7 +28,7 @@ def frontier_page(result: Frontier) -> Page:
         for axis, points in best.items()
         if points
     ]
-    closest = max(result.points, key=lambda p: p.error.sqnr)
+    closest = max(result.points, key=lambda p: (not math.isnan(p.error.sqnr), p.error.sqnr))
     unit = result.points[0].cost.unit
     ends = end_to_end.headings(p.error for p in result.points)
     used = list(dict.fromkeys((p.unit.name, p.unit.evidence.grade, p.unit.evidence.source) for p in result.points))
