@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import chipmeter as cm
+from chipmeter.comparison import NumericError
 from chipmeter.comparison.probe import MatrixProbe
-from chipmeter.frontier import Store
+from chipmeter.frontier import AXES, Store
 from chipmeter.report import frontier as report
+from chipmeter.report.pages import frontier_page
 
 ARGUMENTS: dict[str, Any] = {"chips": ["h100", "h200", "b200"], "formats": ["bf16", "fp8"], "layers": 1}
 
@@ -79,6 +83,34 @@ def test_a_result_in_the_store_that_cannot_be_read(tmp_path: Path) -> None:
     with Store(tmp_path / "s") as store, pytest.raises(ValueError, match="cannot be read") as caught:
         cm.frontier("gpt2", chips=["h100"], formats=["bf16"], layers=1, store=store)
     assert repr(name) in str(caught.value)
+
+
+def test_results_that_are_not_finite_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    error = NumericError(math.inf, math.inf, "a", 1.0, 1.0, {"a": math.inf}, math.inf, 0.0)
+    monkeypatch.setattr(MatrixProbe, "measure", lambda self, linear: error)
+    arguments: dict[str, Any] = {"chips": ["h100"], "formats": ["bf16"], "layers": 1}
+    with Store(tmp_path / "s") as store:
+        first = cm.frontier("gpt2", **arguments, store=store)
+        assert cm.frontier("gpt2", **arguments, store=store) == first
+    assert first.points[0].error == error
+    assert report.data(first)["points"][0]["kl_nats"] is None
+
+
+def test_what_overflowed_is_never_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    nan = math.nan
+    real = MatrixProbe.measure
+
+    def measure(self: MatrixProbe, linear: Any) -> NumericError:
+        overflowed = NumericError(nan, nan, "a", nan, nan, {"a": nan}, math.inf, 0.0)
+        return overflowed if linear.recipe == "bfloat16" else real(self, linear)
+
+    monkeypatch.setattr(MatrixProbe, "measure", measure)
+    f = cm.frontier("gpt2", chips=["h100"], formats=["bf16", "fp8"], layers=1)
+    assert "bf16" not in {p.format for axis in AXES for p in f.best(axis)}
+    assert "in fp8" in frontier_page(f).verdict.split(";")[0]
+    point = report.data(f)["points"][0]
+    assert point["sqnr_db"] is point["cosine"] is None
+    json.dumps(report.data(f), allow_nan=False)
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from chipmeter.checkpoint import Checkpoint
-from chipmeter.comparison.error import NumericError, summarise
+from chipmeter.comparison.error import NumericError, next_token_error, summarise
 from chipmeter.comparison.linear import EmulatedLinear, Float32, exact_linear
-from chipmeter.networks import Encoder, Tokenizer, float32_linear, synthetic
+from chipmeter.networks import Decoder, Encoder, Tokenizer, float32_linear, synthetic
 from chipmeter.networks.sentences import SENTENCES
 from chipmeter.quantize import sqnr
 from chipmeter.workloads import Architecture, Weight
@@ -21,6 +24,14 @@ from chipmeter.workloads import Architecture, Weight
 SAMPLE_TOKENS = 16
 SAMPLE_CHANNELS = 256
 """Rows of activations, and output channels of a weight, that are multiplied where the network itself cannot be run."""
+
+DECODERS = ("llama", "mistral", "qwen2", "qwen3")
+LARGEST_DECODER = 2 * 10**9
+"""Parameters up to which a decoder is run."""
+SEQUENCE = 32
+"""Tokens that a decoder is run on."""
+_ROWS = 4096
+"""Output channels that are multiplied exactly at a time: a weight in float64 takes twice its own memory."""
 
 
 class Probe(Protocol):
@@ -40,8 +51,16 @@ def probe_of(architecture: Architecture, folder: Path | None, layers: int | None
     """Choose what can be measured: the whole network, the checkpoint's matrices, or synthetic ones."""
     if folder is None:
         return MatrixProbe(architecture, None, layers)
-    runnable = architecture.kind == "encoder" and (folder / "tokenizer.json").is_file()
-    return EncoderProbe(folder, layers) if runnable else MatrixProbe(architecture, Checkpoint(folder), layers)
+    if architecture.kind == "encoder" and (folder / "tokenizer.json").is_file():
+        return EncoderProbe(folder, layers)
+    checkpoint = Checkpoint(folder)
+    if architecture.model_type not in DECODERS or architecture.parameters > LARGEST_DECODER:
+        return MatrixProbe(architecture, checkpoint, layers)
+    try:
+        decoder = Decoder.from_folder(folder)
+    except ValueError as error:  # its matrices can still be measured, and the reason is said
+        return MatrixProbe(architecture, checkpoint, layers, note=f"; the network was not run: {error}")
+    return DecoderProbe(decoder, folder, layers)
 
 
 def identity_of(checkpoint: Checkpoint) -> str:
@@ -91,17 +110,85 @@ class EncoderProbe:
         return summarise(layers, cosines)
 
 
+class DecoderProbe:
+    """The real decoder on one token sequence: its layers' linears on the activations of the float32 run, and end to end.
+
+    The output head is not among the layers; its rounding shows in the next-token distributions.
+    """
+
+    def __init__(self, decoder: Decoder, folder: Path, layers: int | None = None) -> None:
+        self._decoder = decoder
+        count = decoder.config.num_hidden_layers
+        self._whole = layers is None or layers >= count
+        self._ids, tokens = _sequence(decoder, folder)
+        self._inputs: dict[str, Float32] = {}
+        self._exact: dict[str, NDArray[np.float64]] = {}
+        wanted = tuple(f"model.layers.{i}." for i in range(count if layers is None else min(layers, count)))
+
+        def record(x: Float32, weight: Float32, bias: Float32 | None, name: str) -> Float32:
+            if name.startswith(wanted):
+                self._inputs[name] = x
+                parts = [exact_linear(x, weight[at : at + _ROWS]) for at in range(0, len(weight), _ROWS)]
+                self._exact[name] = np.concatenate(parts, axis=1)
+            return float32_linear(x, weight, bias, name)
+
+        self._hidden = decoder.forward(self._ids, record)
+        self._logits = decoder.logits(self._hidden)[0]
+        self.data = f"real weights, {tokens}" + ("" if self._whole else f"; the first {layers} layers")
+        self.identity = f"decoder; {self.data}; {self._ids.tolist()}; {identity_of(Checkpoint(folder))}"
+        self.work = (1 + self._whole) * sum(x.size * self._exact[n].shape[1] for n, x in self._inputs.items())
+
+    def measure(self, linear: EmulatedLinear) -> NumericError:
+        """Run every layer under `linear` on the float32 run's activations, then the whole network."""
+        weights = self._decoder.parameters
+        with np.errstate(all="ignore"):  # what overflows in a format is its result, and no mishap here
+            error = summarise(
+                {
+                    name: sqnr(self._exact[name], linear(x, weights[f"{name}.weight"], None, name))
+                    for name, x in self._inputs.items()
+                }
+            )
+            if not self._whole:
+                return error
+            hidden = self._decoder.forward(self._ids, linear)
+            divergence, agreement = next_token_error(self._logits, self._decoder.logits(hidden, linear)[0])
+            cosines = _cosines(hidden[0].astype(np.float64), self._hidden[0].astype(np.float64))
+        return replace(
+            error,
+            cosine=float(cosines.mean()),
+            worst_cosine=float(cosines.min()),
+            divergence=divergence,
+            agreement=agreement,
+        )
+
+
+def _cosines(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray((a * b).sum(axis=1) / (np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)))
+
+
+def _sequence(decoder: Decoder, folder: Path) -> tuple[NDArray[np.int64], str]:
+    """Give the tokens a decoder is run on, (1, length), and what they are."""
+    length = min(SEQUENCE, decoder.config.longest or SEQUENCE)
+    if (folder / "tokenizer.json").is_file() and importlib.util.find_spec("tokenizers") is not None:
+        ids, _ = Tokenizer(folder / "tokenizer.json", max_tokens=length).encode([" ".join(SENTENCES)])
+        return ids, f"{ids.shape[1]} tokens of text"
+    drawn = np.random.default_rng(0).integers(0, decoder.config.vocab_size, (1, length))
+    return drawn, f"{length} synthetic token ids, seeded (text needs a tokenizer.json and the tokenizers package)"
+
+
 class MatrixProbe:
     """Single matrices, sampled: the checkpoint's weights (or synthetic ones) with synthetic activations."""
 
-    def __init__(self, architecture: Architecture, checkpoint: Checkpoint | None, layers: int | None = None) -> None:
+    def __init__(
+        self, architecture: Architecture, checkpoint: Checkpoint | None, layers: int | None = None, *, note: str = ""
+    ) -> None:
         self._checkpoint = checkpoint
         self._names = {} if checkpoint is None else _find(architecture, checkpoint)
         self._pairs = list(_sampled(architecture, layers))
         source = "synthetic weights" if checkpoint is None else "real weights"
         self.data = (
             f"{source}, synthetic heavy-tailed activations; {len(self._pairs)} matrices, "
-            f"{SAMPLE_TOKENS} tokens x up to {SAMPLE_CHANNELS} output channels each"
+            f"{SAMPLE_TOKENS} tokens x up to {SAMPLE_CHANNELS} output channels each{note}"
         )
         weights = "" if checkpoint is None else identity_of(checkpoint)
         self.identity = f"{self.data}; {[tensor for _, tensor in self._pairs]}; {weights}"

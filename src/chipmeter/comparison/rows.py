@@ -89,8 +89,9 @@ def compare(
     """Compare chips and number formats on a model: numeric error beside time, memory, energy and dollars.
 
     The error is that of the model's own weight matrices under each chip's bit-exact emulation, against exact
-    arithmetic. For all-MiniLM-L6-v2, whose network can be run, activations are real and the whole network runs end to
-    end; otherwise matrices are sampled and activations synthetic, as `Comparison.data` says.
+    arithmetic. For a network that can be run (all-MiniLM-L6-v2; a Llama-like decoder of up to 2 G parameters whose
+    checkpoint is whole), activations are the network's own and all of it runs end to end; otherwise matrices are
+    sampled and activations synthetic, as `Comparison.data` says.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ def compare(
     phase, batch, seq, context
         As in `chipmeter.estimate`.
     layers : int, optional
-        Layers measured: the first of an encoder that is run (the end-to-end figure then needs them all), or how many
+        Layers measured: the first of a network that is run (the end-to-end figure then needs them all), or how many
         spread over the model where matrices are sampled (default 3).
     threads : int, optional
         Of the emulation.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -79,9 +80,11 @@ class Frontier:
     def best(self, axis: Axis) -> tuple[Point, ...]:
         """List the Pareto set, dearest first: points than which none has less error for the same spending or less.
 
-        Points whose spending is unknown, or that do not fit the memory, are left out.
+        Points whose spending is unknown, that do not fit the memory, or whose error is NaN (something overflowed), are
+        left out.
         """
-        known = [(p, spent) for p in self.points if (spent := p.spends(axis)) is not None and p.cost.fits]
+        sound = [p for p in self.points if p.cost.fits and not math.isnan(p.error.sqnr)]
+        known = [(p, spent) for p in sound if (spent := p.spends(axis)) is not None]
         kept = pareto([(spent, -p.error.sqnr) for p, spent in known])
         return tuple(sorted((known[i][0] for i in kept), key=lambda p: p.spends(axis) or 0.0, reverse=True))
 

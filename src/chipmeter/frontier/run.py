@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import json
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import Any
 
@@ -135,7 +137,7 @@ def _here(
         if found is None:
             error = probe.measure(linear)
             if store is not None:
-                store.put(name, msgspec.json.encode(error))
+                store.put(name, _written(error))
         else:
             error = _read(found, name, store)
         errors[linear.unit, linear.recipe] = error
@@ -162,7 +164,7 @@ def _on(
 
 def measure_on_worker(model: str, layers: int | None, linear: EmulatedLinear) -> bytes:
     """Measure one unit and recipe in a worker, which keeps the probe for the next."""
-    return msgspec.json.encode(_probe(model, layers).measure(linear))
+    return _written(_probe(model, layers).measure(linear))
 
 
 @functools.lru_cache(maxsize=2)
@@ -170,10 +172,16 @@ def _probe(model: str, layers: int | None) -> Probe:
     return probe_of(*locate(model), layers)
 
 
+def _written(error: NumericError) -> bytes:
+    return json.dumps(
+        asdict(error)
+    ).encode()  # which, unlike msgspec, writes infinity and NaN so that they are read back
+
+
 def _read(value: bytes, name: str, store: Store | None) -> NumericError:
     try:
-        return msgspec.json.decode(value, type=NumericError)
-    except msgspec.DecodeError as error:
+        return msgspec.convert(json.loads(value), NumericError)
+    except (ValueError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
         where = "a worker" if store is None else f"{store.path}"
         raise ValueError(f"{where}: the result {name!r} cannot be read: {error}; it was left as it is") from None
 

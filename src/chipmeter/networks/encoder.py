@@ -52,6 +52,15 @@ def float32_linear(x: Float32, weight: Float32, bias: Float32 | None, name: str)
     return y
 
 
+def checked_linear(linear: Linear, x: Float32, weight: Float32, bias: Float32 | None, name: str) -> Float32:
+    """Call `linear` and check that it returned (tokens, n) float32; TypeError otherwise."""
+    y = linear(x, weight, bias, name)
+    if not isinstance(y, np.ndarray) or y.dtype != np.float32 or y.shape != (len(x), len(weight)):
+        found = f"{y.dtype} {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
+        raise TypeError(f"linear returned {found} for {name!r}; accepted: float32 {(len(x), len(weight))}")
+    return y
+
+
 class EncoderConfig(msgspec.Struct, frozen=True, kw_only=True):
     """An encoder's sizes, under the names of a Hugging Face config.json, whose other keys are ignored.
 
@@ -295,11 +304,7 @@ class Encoder:
     def _layer(self, x: Float32, kept: NDArray[np.bool_], layer: str, linear: Linear) -> Float32:
         def apply(name: str, x: Float32) -> Float32:
             weight, bias = self.parameters[f"{name}.weight"], self.parameters[f"{name}.bias"]
-            y = linear(x, weight, bias, name)
-            if not isinstance(y, np.ndarray) or y.dtype != np.float32 or y.shape != (len(x), len(weight)):
-                found = f"{y.dtype} {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
-                raise TypeError(f"linear returned {found} for {name!r}; accepted: float32 {(len(x), len(weight))}")
-            return y
+            return checked_linear(linear, x, weight, bias, name)
 
         query, key, value = (apply(f"{layer}.attention.self.{part}", x) for part in ("query", "key", "value"))
         mixed = attention(query, key, value, kept, self.config.num_attention_heads)

@@ -1,4 +1,4 @@
-"""The steps of an encoder between its linears, in float32: what accelerators leave to vector units.
+"""The steps of a network between its linears, in float32: what accelerators leave to vector units.
 
 Rounding: NumPy's float32, in NumPy's order. These are not emulated; they are the same for every linear that is
 compared, so a difference between two runs comes from the linears alone.
@@ -10,9 +10,19 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import expit, ndtr
 
-__all__ = ["attention", "gelu", "layer_norm", "mean_pool", "softmax"]
+__all__ = [
+    "attention",
+    "causal_attention",
+    "gelu",
+    "layer_norm",
+    "mean_pool",
+    "rms_norm",
+    "rotate",
+    "silu",
+    "softmax",
+]
 
 Float32 = NDArray[np.float32]
 
@@ -94,3 +104,73 @@ def mean_pool(hidden: Float32, mask: NDArray[np.bool_]) -> Float32:
     length = np.sqrt(np.square(pooled).sum(axis=1, keepdims=True))
     pooled /= np.maximum(length, np.float32(1e-12))
     return pooled
+
+
+def rms_norm(x: Float32, weight: Float32, eps: float) -> Float32:
+    """Divide each row of x, (..., h), by the root of its mean square plus `eps`, and scale by `weight`, (h,).
+
+    >>> rms_norm(np.array([[3, -3]], np.float32), np.array([1, 2], np.float32), 1e-12)
+    array([[ 1., -2.]], dtype=float32)
+    """
+    power = np.square(x).mean(axis=-1, keepdims=True)
+    normed: Float32 = x * (1 / np.sqrt(power + np.float32(eps)))
+    normed *= weight
+    return normed
+
+
+def silu(x: Float32) -> Float32:
+    """Apply SiLU, x / (1 + exp(-x)).
+
+    >>> print(silu(np.array([-100, 0, 1, 20], np.float32)).round(4))
+    [-0.      0.      0.7311 20.    ]
+    """
+    result: Float32 = x * expit(x)
+    return result
+
+
+def rotate(x: Float32, cosine: Float32, sine: Float32) -> Float32:
+    """Turn channel pairs (i, i + d / 2) of each head by its position's angles.
+
+    Parameters
+    ----------
+    x : (sequences, length, heads, d) float32
+    cosine, sine : (length, d / 2) float32
+
+    Returns
+    -------
+    (sequences, length, heads, d) float32
+
+    Examples
+    --------
+    >>> quarter = np.zeros((1, 1), np.float32), np.ones((1, 1), np.float32)
+    >>> rotate(np.array([[[[3, 5]]]], np.float32), *quarter)
+    array([[[[-5.,  3.]]]], dtype=float32)
+    """
+    first, second = np.split(x, 2, axis=-1)
+    c, s = cosine[:, None, :], sine[:, None, :]
+    turned: Float32 = np.concatenate((first * c - second * s, second * c + first * s), axis=-1)
+    return turned
+
+
+def causal_attention(query: Float32, key: Float32, value: Float32) -> Float32:
+    """Let each token take from those before it and itself: softmax(q k' / sqrt(d)) v, head by head.
+
+    Parameters
+    ----------
+    query : (sequences, length, heads, d) float32
+    key, value : (sequences, length, key heads, d) float32
+        Each key head serves heads / key heads queries that follow one another.
+
+    Returns
+    -------
+    (sequences, length, heads, d) float32
+    """
+    sequences, length, heads, depth = query.shape
+    shared = key.shape[2]
+    grouped = query.reshape(sequences, length, shared, heads // shared, depth).transpose(0, 2, 3, 1, 4)
+    scores = grouped @ key.transpose(0, 2, 3, 1)[:, :, None]
+    scores *= np.float32(1 / math.sqrt(depth))
+    scores += np.triu(np.full((length, length), -np.inf, np.float32), 1)
+    mixed = softmax(scores) @ value.transpose(0, 2, 1, 3)[:, :, None]
+    taken: Float32 = mixed.transpose(0, 3, 1, 2, 4).reshape(query.shape)
+    return taken

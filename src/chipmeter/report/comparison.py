@@ -6,6 +6,7 @@ import csv
 import io
 import platform
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -17,6 +18,7 @@ from chipmeter._tiers import tier
 from chipmeter._version import __version__
 from chipmeter.comparison import Comparison, NumericError, Row
 from chipmeter.cost import Estimate
+from chipmeter.report import end_to_end
 from chipmeter.report.numbers import ABSENT, UNKNOWN, decibels, si, significant
 
 ASSUMED_SHARE = 0.1
@@ -29,7 +31,7 @@ _SHORT = {"sequence": "seq", "token": "token"}
 def table(result: Comparison) -> RenderableType:
     """Draw a comparison: a row per chip and number format, then what the figures rest on."""
     first = result.rows[0].cost
-    end_to_end = result.reference.cosine is not None
+    ends = end_to_end.headings([result.reference])
     per = _SHORT[first.unit]
     t = Table(
         box=box.SIMPLE_HEAD,
@@ -43,13 +45,11 @@ def table(result: Comparison) -> RenderableType:
     t.add_column("format", no_wrap=True)
     t.add_column("SQNR dB", justify="right", no_wrap=True)
     t.add_column("worst layer", no_wrap=True, max_width=34)
-    if end_to_end:
-        t.add_column("cosine", justify="right", no_wrap=True)
-    for heading in (f"time/{per}", "memory", f"J/{per}", f"$/M {per}"):
+    for heading in (*ends, f"time/{per}", "memory", f"J/{per}", f"$/M {per}"):
         t.add_column(heading, justify="right", no_wrap=True)
     t.add_column("limit", no_wrap=True)
     t.add_column("bits", no_wrap=True)
-    t.add_row("cpu", "fp32", *_error_cells(result.reference, end_to_end), *([ABSENT] * 5), "documented")
+    t.add_row("cpu", "fp32", *_error_cells(result.reference, ends), *([ABSENT] * 5), "documented")
     for i, row in enumerate(result.rows):
         repeated = i > 0 and result.rows[i - 1].chip is row.chip
         if not repeated:
@@ -57,7 +57,7 @@ def table(result: Comparison) -> RenderableType:
         t.add_row(
             "" if repeated else row.chip.id + (f" x{row.cost.tensor_parallel}" if row.cost.tensor_parallel > 1 else ""),
             row.format,
-            *_error_cells(row.error, end_to_end),
+            *_error_cells(row.error, ends),
             *cost_cells(row.cost),
             ABSENT if row.unit is None else row.unit.evidence.grade,
         )
@@ -71,11 +71,11 @@ def title(result: Comparison) -> str:
     return f"{result.model.name}: {first.phase}, {step}; chipmeter {__version__}, {tier()}"
 
 
-def _error_cells(error: NumericError | None, end_to_end: bool) -> list[str]:
+def _error_cells(error: NumericError | None, ends: Sequence[str]) -> list[str]:
     if error is None:
-        return [ABSENT] * (2 + end_to_end)
-    cells = [decibels(error.sqnr), f"{short_name(error.worst_layer)} {decibels(error.worst_sqnr)}"]
-    return cells + ([ABSENT if error.cosine is None else f"{error.cosine:.5f}"] if end_to_end else [])
+        return [ABSENT] * (2 + len(ends))
+    worst = f"{short_name(error.worst_layer)} {decibels(error.worst_sqnr)}"
+    return [decibels(error.sqnr), worst, *end_to_end.cells(error, ends)]
 
 
 def cost_cells(cost: Estimate) -> list[str]:
@@ -102,6 +102,7 @@ def notes(result: Comparison) -> list[str]:
     lines = [
         f"Error: {result.data}.",
         "SQNR: against exact arithmetic, all layers pooled; bits: the evidence grade of the arithmetic.",
+        *end_to_end.notes(end_to_end.headings([result.reference])),
         "Operands: fp8 and int8 with a scale per token and output channel; MX by the round-up rule; bias in float32.",
         "Cost: one step at a time on the fewest chips that hold it; $ at the lowest public on-demand price, fully used.",
         (
@@ -143,9 +144,9 @@ def data(result: Comparison) -> dict[str, Any]:
     }
 
 
-def _finite(value: float) -> float | None:
-    """JSON has no infinity: an exact result has no noise to name in decibels."""
-    return value if abs(value) < float("inf") else None
+def _finite(value: float | None) -> float | None:
+    """JSON has no infinity (an exact result has no noise to name in decibels) and no NaN (what overflowed)."""
+    return value if value is not None and abs(value) < float("inf") else None
 
 
 def _error_data(error: NumericError | None) -> dict[str, Any]:
@@ -155,8 +156,9 @@ def _error_data(error: NumericError | None) -> dict[str, Any]:
         "sqnr_db": _finite(error.sqnr),
         "worst_sqnr_db": _finite(error.worst_sqnr),
         "worst_layer": error.worst_layer,
-        "cosine": error.cosine,
-        "worst_cosine": error.worst_cosine,
+        "cosine": _finite(error.cosine),
+        "worst_cosine": _finite(error.worst_cosine),
+        **end_to_end.data(error),
     }
 
 
@@ -189,7 +191,7 @@ def _row_data(row: Row) -> dict[str, Any]:
 def csv_text(result: Comparison) -> str:
     """Give the rows as CSV, one column per scalar of `data`; an empty cell is unknown or not computed."""
     rows = data(result)["rows"]
-    names = [name for name in rows[0] if name not in ("grades", "assumptions")]
+    names = [name for name in dict.fromkeys(n for row in rows for n in row) if name not in ("grades", "assumptions")]
     out = io.StringIO()
     writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from chipmeter.frontier.points import Axis, Frontier, Point
+from chipmeter.report import end_to_end
 from chipmeter.report.extras import needs
 
 if TYPE_CHECKING:
@@ -141,10 +142,11 @@ def factory_figure(plan: FactoryPlan) -> Figure:
 
 def _hover(point: Point, axis: Axis) -> str:
     spent = point.spends(axis) or 0.0
-    cosine = "" if point.error.cosine is None else f"<br>cosine {point.error.cosine:.5f}"
+    names = end_to_end.headings([point.error])
+    ends = "".join(f"<br>{n} {c}" for n, c in zip(names, end_to_end.cells(point.error, names), strict=True))
     return (
         f"<b>{point.chip.id} {point.format}</b> ({point.recipe})<br>SQNR {point.error.sqnr:.1f} dB, 90 % "
-        f"{point.low:.1f} to {point.high:.1f}{cosine}<br>{spent:.3g} {axis} per {point.cost.unit}"
+        f"{point.low:.1f} to {point.high:.1f}{ends}<br>{spent:.3g} {axis} per {point.cost.unit}"
         f"<br>bits: {point.unit.evidence.grade}; figures: {point.cost.grade}"
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -11,7 +12,8 @@ from rich.text import Text
 
 from chipmeter._version import __version__
 from chipmeter.frontier.points import AXES, Axis, Frontier, Point
-from chipmeter.report.numbers import ABSENT, UNKNOWN, decibels, si, significant
+from chipmeter.report import end_to_end
+from chipmeter.report.numbers import UNKNOWN, decibels, si, significant
 
 _MARKS = {"dollars": "$", "joules": "J", "seconds": "s"}
 
@@ -22,16 +24,16 @@ def table(result: Frontier, *, every: bool = False) -> RenderableType:
     shown = [p for p in result.points if every or any(id(p) in best[axis] for axis in AXES)]
     unit = result.points[0].cost.unit
     t = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title(result), title_justify="left", title_style="bold")
-    end_to_end = any(p.error.cosine is not None for p in result.points)
+    ends = end_to_end.headings(p.error for p in result.points)
     for name, right in (
         ("chip", False), ("format", False), ("recipe", False), ("SQNR dB", True), ("90 %", True),
-        *((("cosine", True),) if end_to_end else ()),
+        *((name, True) for name in ends),
         (f"$/M {unit}s", True), (f"J/{unit}", True), (f"time/{unit}", True), ("best in", False), ("bits", False),
     ):  # fmt: skip
         t.add_column(name, justify="right" if right else "left", no_wrap=True)
     for p in sorted(shown, key=lambda p: -p.error.sqnr):
         wins = " ".join(_MARKS[axis] for axis in AXES if id(p) in best[axis])
-        t.add_row(*cells(p, end_to_end=end_to_end), wins, p.unit.evidence.grade)
+        t.add_row(*cells(p, ends), wins, p.unit.evidence.grade)
     return Group(t, Text("\n".join(notes(result, len(shown))), style="dim"))
 
 
@@ -42,8 +44,8 @@ def title(result: Frontier) -> str:
     return f"{result.model.name}: {first.phase}, {step}; chipmeter {__version__}"
 
 
-def cells(p: Point, *, end_to_end: bool) -> list[str]:
-    """Write a point's chip, format, recipe, error and spending."""
+def cells(p: Point, ends: Sequence[str]) -> list[str]:
+    """Write a point's chip, format, recipe, error (end to end under the headings `ends`) and spending."""
     spent = {axis: p.spends(axis) for axis in AXES}
     dollars, joules = spent["dollars"], spent["joules"]
     return [
@@ -52,7 +54,7 @@ def cells(p: Point, *, end_to_end: bool) -> list[str]:
         p.recipe,
         decibels(p.error.sqnr),
         f"{decibels(p.low)} to {decibels(p.high)}",
-        *([ABSENT if p.error.cosine is None else f"{p.error.cosine:.5f}"] if end_to_end else []),
+        *end_to_end.cells(p.error, ends),
         UNKNOWN if dollars is None else _mark(p, "dollars") + significant(dollars * 1e6),
         UNKNOWN if joules is None else _mark(p, "joules") + significant(joules),
         _mark(p, "seconds") + si(spent["seconds"], "s"),
@@ -64,6 +66,7 @@ def notes(result: Frontier, shown: int) -> list[str]:
     return [
         f"{shown} of {len(result.points)} points: those that no other beats in error and one of $, J, s ('best in').",
         f"Error: {result.data}; the 90 % interval is over the layers drawn, not over other inputs.",
+        *end_to_end.notes(end_to_end.headings(p.error for p in result.points)),
         "Cost: one step at a time on the fewest chips that hold it, at the lowest public price. ~ rests on assumed figures.",
     ]
 
@@ -72,8 +75,8 @@ def data(result: Frontier) -> dict[str, Any]:
     """Give a frontier as JSON-able data in SI units; None is unknown, and an exact result's decibels."""
     best = {axis: set(map(id, result.best(axis))) for axis in AXES}
 
-    def finite(value: float) -> float | None:
-        return value if abs(value) < float("inf") else None
+    def finite(value: float | None) -> float | None:
+        return value if value is not None and abs(value) < float("inf") else None
 
     return {
         "chipmeter": __version__,
@@ -91,7 +94,8 @@ def data(result: Frontier) -> dict[str, Any]:
                 "sqnr_db": finite(p.error.sqnr),
                 "sqnr_db_low": finite(p.low),
                 "sqnr_db_high": finite(p.high),
-                "cosine": p.error.cosine,
+                "cosine": finite(p.error.cosine),
+                **end_to_end.data(p.error),
                 "work_unit": p.cost.unit,
                 **{f"{axis}_per_unit": p.spends(axis) for axis in AXES},
                 "fits": p.cost.fits,

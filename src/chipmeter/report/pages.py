@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from chipmeter.comparison import Comparison
 from chipmeter.cost import Estimate
 from chipmeter.factory import FactoryPlan
 from chipmeter.frontier.points import AXES, Frontier
-from chipmeter.report import comparison, factory, figures, frontier
+from chipmeter.report import comparison, end_to_end, factory, figures, frontier
 from chipmeter.report.numbers import UNKNOWN, decibels, si, significant
 from chipmeter.report.page import Column, Drawing, Lines, Page, Sheet
 
@@ -26,9 +28,9 @@ def frontier_page(result: Frontier) -> Page:
         for axis, points in best.items()
         if points
     ]
-    closest = max(result.points, key=lambda p: p.error.sqnr)
+    closest = max(result.points, key=lambda p: (not math.isnan(p.error.sqnr), p.error.sqnr))
     unit = result.points[0].cost.unit
-    end_to_end = any(p.error.cosine is not None for p in result.points)
+    ends = end_to_end.headings(p.error for p in result.points)
     used = list(dict.fromkeys((p.unit.name, p.unit.evidence.grade, p.unit.evidence.source) for p in result.points))
     assumed = sorted({line for p in result.points for line in p.cost.assumptions})
     return Page(
@@ -50,9 +52,9 @@ def frontier_page(result: Frontier) -> Page:
                 "Every point, closest first",
                 (
                     _TEXT("chip"), _TEXT("format"), _TEXT("recipe"), *_numbers("SQNR dB", "90 %"),
-                    *(_numbers("cosine") if end_to_end else ()), *_numbers(f"$/M {unit}s", f"J/{unit}", f"time/{unit}"),
+                    *_numbers(*ends, f"$/M {unit}s", f"J/{unit}", f"time/{unit}"),
                 ),
-                [frontier.cells(p, end_to_end=end_to_end) for p in sorted(result.points, key=lambda p: -p.error.sqnr)],
+                [frontier.cells(p, ends) for p in sorted(result.points, key=lambda p: -p.error.sqnr)],
             ),
         ),
         lists=(
@@ -66,6 +68,7 @@ def frontier_page(result: Frontier) -> Page:
 def comparison_page(result: Comparison) -> Page:
     """Lay out a comparison."""
     unit = result.rows[0].cost.unit
+    ends = end_to_end.headings([result.reference])
     fastest = min(result.rows, key=lambda row: row.cost.seconds / row.cost.units)
     priced = [row for row in result.rows if row.cost.dollars_per_million_units is not None and row.cost.fits]
     cheapest = min(priced, key=lambda row: row.cost.dollars_per_million_units or 0.0, default=None)
@@ -84,7 +87,7 @@ def comparison_page(result: Comparison) -> Page:
                 "By chip and number format",
                 (
                     _TEXT("chip"), _TEXT("format"), *_numbers("SQNR dB"), _TEXT("worst layer"),
-                    *_numbers(f"time/{unit}", "memory", f"J/{unit}", f"$/M {unit}s"), _TEXT("limit"), _TEXT("bits"),
+                    *_numbers(*ends, f"time/{unit}", "memory", f"J/{unit}", f"$/M {unit}s"), _TEXT("limit"), _TEXT("bits"),
                 ),
                 [
                     [
@@ -92,6 +95,7 @@ def comparison_page(result: Comparison) -> Page:
                         row.format,
                         "-" if row.error is None else decibels(row.error.sqnr),
                         "-" if row.error is None else comparison.short_name(row.error.worst_layer),
+                        *end_to_end.cells(row.error, ends),
                         *comparison.cost_cells(row.cost),
                         "-" if row.unit is None else row.unit.evidence.grade,
                     ]
