@@ -63,35 +63,45 @@ static CM_NOINLINE void sum_f32_round(float *acc, const float *x, size_t n, int 
 static CM_NOINLINE void sum_bf16(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 1)
 static CM_NOINLINE void sum_bf16_wide(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 0)
 
-/* acc = ((acc + x0) + x1) + ..., or x1 + (x0 + acc) if `first`: CM_GROUP ranks in one pass, the sum in registers. A NaN
- * survives every addition, and rounding too as its low half is zero, so one look at the end finds it; the vector is then
- * done again, step by step, in the order of the operands. */
-enum { CM_GROUP = 4 };
+/* acc = ((acc + x0) + x1) + ..., or x1 + (x0 + acc) if `first`, where acc may begin as `start`: up to CM_GROUP ranks in
+ * one pass, the sums in registers. A NaN survives every addition, and rounding too as its low half is zero, so one look
+ * at the end finds it; the vectors are then done again, step by step, in the order of the operands. */
+enum { CM_GROUP = 8 };
 #define CM_GROUP_LOOP(load, one, round)                                                                              \
     {                                                                                                                \
         size_t i = 0;                                                                                                \
-        for (; i + VL <= n; i += VL) {                                                                               \
-            const vf before = vf_load(acc + i);                                                                      \
-            vf r = before;                                                                                           \
-            for (int k = 0; k < CM_GROUP; k++) r = (round) ? round_bf16(r + load(x[k] + i)) : r + load(x[k] + i);    \
-            if (__builtin_expect(any_nan(r), 0)) {                                                                   \
-                r = before;                                                                                          \
-                for (int k = 0; k < CM_GROUP; k++) {                                                                 \
-                    vf own = load(x[k] + i);                                                                         \
-                    r = first ? sum_vector(own, r, round) : sum_vector(r, own, round);                               \
+        for (; i + 4 * VL <= n; i += 4 * VL) {                                                                       \
+            vf r[4];                                                                                                 \
+            for (int j = 0; j < 4; j++) r[j] = start ? load(start + i + j * VL) : vf_load(acc + i + j * VL);         \
+            for (size_t k = 0; k < m; k++)                                                                           \
+                for (int j = 0; j < 4; j++) {                                                                        \
+                    vf sum = r[j] + load(x[k] + i + j * VL);                                                         \
+                    r[j] = (round) ? round_bf16(sum) : sum;                                                          \
                 }                                                                                                    \
-            }                                                                                                        \
-            vf_store(acc + i, r);                                                                                    \
+            if (__builtin_expect(any_nan((r[0] + r[1]) + (r[2] + r[3])), 0))                                         \
+                for (int j = 0; j < 4; j++) {                                                                        \
+                    r[j] = start ? load(start + i + j * VL) : vf_load(acc + i + j * VL);                             \
+                    for (size_t k = 0; k < m; k++) {                                                                 \
+                        vf own = load(x[k] + i + j * VL);                                                            \
+                        r[j] = first ? sum_vector(own, r[j], round) : sum_vector(r[j], own, round);                  \
+                    }                                                                                                \
+                }                                                                                                    \
+            for (int j = 0; j < 4; j++) vf_store(acc + i + j * VL, r[j]);                                            \
         }                                                                                                            \
-        for (; i < n; i++)                                                                                           \
-            for (int k = 0; k < CM_GROUP; k++) {                                                                     \
-                vf a = vf_set(acc[i]), own = vf_set(one(x[k][i]));                                                   \
-                acc[i] = first ? sum_vector(own, a, round)[0] : sum_vector(a, own, round)[0];                        \
+        for (; i < n; i++) {                                                                                         \
+            vf r = vf_set(start ? one(start[i]) : acc[i]);                                                           \
+            for (size_t k = 0; k < m; k++) {                                                                         \
+                vf own = vf_set(one(x[k][i]));                                                                       \
+                r = first ? sum_vector(own, r, round) : sum_vector(r, own, round);                                   \
             }                                                                                                        \
+            acc[i] = r[0];                                                                                           \
+        }                                                                                                            \
     }
-static CM_NOINLINE void group_f32(float *acc, const float *const *x, size_t n, int first) CM_GROUP_LOOP(vf_load, one_f32, 0)
-static CM_NOINLINE void group_bf16(float *acc, const uint16_t *const *x, size_t n, int first) CM_GROUP_LOOP(load_bf16, one_bf16, 1)
-static CM_NOINLINE void group_bf16_wide(float *acc, const uint16_t *const *x, size_t n, int first)
+static CM_NOINLINE void group_f32(float *acc, const float *start, const float *const *x, size_t m, size_t n, int first)
+    CM_GROUP_LOOP(vf_load, one_f32, 0)
+static CM_NOINLINE void group_bf16(float *acc, const uint16_t *start, const uint16_t *const *x, size_t m, size_t n, int first)
+    CM_GROUP_LOOP(load_bf16, one_bf16, 1)
+static CM_NOINLINE void group_bf16_wide(float *acc, const uint16_t *start, const uint16_t *const *x, size_t m, size_t n, int first)
     CM_GROUP_LOOP(load_bf16, one_bf16, 0)
 
 typedef struct {
@@ -283,25 +293,30 @@ static void write_block(void *to, const void *from, size_t bytes, int stream)
     memcpy(to, from, bytes);
 }
 
-/* whether the next steps are CM_GROUP plain additions that a pass can take together; then does them */
-static int add_group(float *top, const void *const *inputs, size_t ranks, const cm_reduce_step *steps, size_t left,
-                     size_t rotation, size_t at, size_t n, const context *c)
+/* How many of the next steps are plain additions, after a load perhaps, that one pass can take together; does them. */
+static size_t add_group(float *top, const void *const *inputs, size_t ranks, const cm_reduce_step *steps, size_t left,
+                        size_t rotation, size_t at, size_t n, const context *c)
 {
     const cm_reduce_spec *s = c->spec;
-    if (left < CM_GROUP || s->op != CM_REDUCE_SUM || s->scaling != CM_REDUCE_PLAIN
+    if (s->op != CM_REDUCE_SUM || s->scaling != CM_REDUCE_PLAIN
         || !(s->type == CM_REDUCE_F32 || (s->type == CM_REDUCE_BF16 && (c->plain_bf16 || s->wide))))
         return 0;
-    const char *x[CM_GROUP];
-    const int first = steps[0].code == CM_REDUCE_ADD_FIRST;
-    for (int k = 0; k < CM_GROUP; k++) {
-        if (steps[k].code != (first ? CM_REDUCE_ADD_FIRST : CM_REDUCE_ADD)) return 0;
-        size_t rank = (size_t)steps[k].rank + rotation;
-        x[k] = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * storage_size(s->type);
+    const void *x[CM_GROUP + 1];
+    const size_t loads = steps[0].code == CM_REDUCE_LOAD;
+    if (left < loads + 2) return 0;
+    const int code = steps[loads].code, first = code == CM_REDUCE_ADD_FIRST;
+    if (!first && code != CM_REDUCE_ADD) return 0;
+    size_t m = 0;
+    for (; m < loads + CM_GROUP && m < left && (m < loads || steps[m].code == code); m++) {
+        size_t rank = (size_t)steps[m].rank + rotation;
+        x[m] = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * storage_size(s->type);
     }
-    if (s->type == CM_REDUCE_F32) group_f32(top, (const float *const *)x, n, first);
-    else if (s->wide) group_bf16_wide(top, (const uint16_t *const *)x, n, first);
-    else group_bf16(top, (const uint16_t *const *)x, n, first);
-    return 1;
+    if (m < 2) return 0;
+    const void *start = loads ? x[0] : NULL, *const *parts = x + loads;
+    if (s->type == CM_REDUCE_F32) group_f32(top, start, (const float *const *)parts, m - loads, n, first);
+    else if (s->wide) group_bf16_wide(top, start, (const uint16_t *const *)parts, m - loads, n, first);
+    else group_bf16(top, start, (const uint16_t *const *)parts, m - loads, n, first);
+    return m;
 }
 
 static CM_NOINLINE void run_block(const void *const *inputs, size_t ranks, void *const *outputs, size_t n_outputs,
@@ -313,8 +328,11 @@ static CM_NOINLINE void run_block(const void *const *inputs, size_t ranks, void 
     c.plain_bf16 = spec->type == CM_REDUCE_BF16 && spec->encode->rounding == CM_NEAREST_EVEN;
     char *top = scratch + block; /* the level below the stack is the decoded block */
     for (size_t i = 0; i < n_steps; i++) {
-        if (add_group((float *)top, inputs, ranks, steps + i, n_steps - i, rotation, at, n, &c)) {
-            i += CM_GROUP - 1;
+        const int loads = steps[i].code == CM_REDUCE_LOAD;
+        size_t done = add_group((float *)(loads ? top + block : top), inputs, ranks, steps + i, n_steps - i, rotation, at, n, &c);
+        if (done) {
+            if (loads) top += block;
+            i += done - 1;
             continue;
         }
         const int code = steps[i].code & 7, keep = steps[i].code & CM_REDUCE_KEEP;
