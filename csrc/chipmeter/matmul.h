@@ -154,14 +154,6 @@ typedef struct {
 } cm_lanes_args;
 
 typedef struct {
-    size_t rows, columns, words;    /* words of 64 bits per line */
-    const uint8_t *a, *b;           /* rows x words and columns x words, of packed bits */
-    const int32_t *c;               /* rows x columns or NULL */
-    int32_t *d;
-    int32_t both;                   /* count bits set in both instead of those that differ */
-} cm_binary_args;
-
-typedef struct {
     void (*pack_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
@@ -182,7 +174,6 @@ typedef struct {
     void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-    void (*binary)(const cm_binary_args *args, size_t row_begin, size_t row_end);
     size_t (*integer_workspace)(void);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*grouped_workspace)(void);

@@ -29,7 +29,6 @@ void CM_NAME(cm_lane_panels)(const float *x, size_t depth, size_t columns, size_
 void CM_NAME(cm_exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-void CM_NAME(cm_binary)(const cm_binary_args *args, size_t row_begin, size_t row_end);
 size_t CM_NAME(cm_integer_workspace)(void);
 void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
 size_t CM_NAME(cm_grouped_workspace)(void);

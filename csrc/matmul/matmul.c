@@ -20,7 +20,6 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .exact = CM_NAME(cm_exact),
     .flushed = CM_NAME(cm_flushed),
     .floored = CM_NAME(cm_floored),
-    .binary = CM_NAME(cm_binary),
     .grouped_workspace = CM_NAME(cm_grouped_workspace),
     .grouped = CM_NAME(cm_grouped),
 };

@@ -191,6 +191,51 @@ static uint64_t integer(const cm_kernels *k)
     return h;
 }
 
+/* models of AMD: the model, layouts of a and b, products per step, depth of an instruction, fraction bits, groups */
+static const struct {
+    const char *model, *a, *b;
+    int products, instruction, fraction_bits, groups;
+} LANES[] = {
+    {"exact", "f16", "f16", 4, 16, 20, 1},      {"exact", "bf16", "bf16", 2, 8, 14, 1},
+    {"exact", "e5m2", "bf16", 16, 16, 9, 1},    {"flushed", "f16", "f16", 4, 16, 0, 1},
+    {"flushed", "bf16", "bf16", 2, 8, 0, 1},    {"floored", "f16", "f16", 8, 16, 24, 1},
+    {"floored", "bf16", "bf16", 8, 16, 24, 1},  {"floored", "tf32", "tf32", 4, 8, 24, 1},
+    {"floored", "f16", "e5m2", 3, 3, 10, 1},    {"floored", "e4m3fnuz", "e5m2fnuz", 16, 32, 24, 2},
+};
+enum { LANES_COUNT = sizeof LANES / sizeof *LANES };
+
+static uint64_t lanes(const cm_kernels *k, size_t at)
+{
+    const layout *fa = layout_named(LANES[at].a), *fb = layout_named(LANES[at].b);
+    const int flush = LANES[at].model[1] == 'l' && LANES[at].model[2] == 'u';
+    void (*kernel)(const cm_lanes_args *, size_t, size_t) =
+        flush ? k->matmul->flushed : LANES[at].model[0] == 'e' ? k->matmul->exact : k->matmul->floored;
+    const size_t whole = (size_t)LANES[at].instruction;
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (int with_c = 0; with_c < 2; with_c++) {
+            const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
+            const size_t padded = (depth + whole - 1) / whole * whole, wide = (n + CM_LANES - 1) / CM_LANES * CM_LANES;
+            float *a = NEW(float, m * depth), *b = NEW(float, depth * n), *c = NEW(float, m * n), *d = NEW(float, m * n);
+            float *va = NEW(float, m * padded), *vb = NEW(float, wide * padded);
+            int32_t *ea = NEW(int32_t, m * padded);
+            int16_t *eb = NEW(int16_t, wide * padded), *ra = NEW(int16_t, 2 * m), *rb = NEW(int16_t, 2 * wide);
+            operand(k, fa, a, m, depth, depth, 1, s + 160);
+            operand(k, fb, b, n, depth, 1, n, s + 170);
+            fill_f32(c, m * n, s + 180);
+            k->matmul->lane_rows(a, m, depth, padded, 1 - fa->bias, flush, va, ea, ra);
+            k->matmul->lane_panels(b, depth, n, padded, 1 - fb->bias, flush, vb, eb, rb);
+            cm_lanes_args args = {m, n, padded, {va, ra}, {vb, rb}, ea, eb, with_c ? c : NULL, d, LANES[at].products,
+                                  LANES[at].instruction, LANES[at].fraction_bits, LANES[at].groups};
+            kernel(&args, 0, m / 2);
+            kernel(&args, m / 2, m);
+            hash(&h, d, m * n * sizeof *d);
+            void *all[] = {a, b, c, d, va, vb, ea, eb, ra, rb};
+            for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        }
+    return h;
+}
+
 size_t sweep_matmul(const cm_kernels *k, result *out)
 {
     static char names[sizeof UNITS / sizeof *UNITS][64];
@@ -200,6 +245,12 @@ size_t sweep_matmul(const cm_kernels *k, result *out)
         snprintf(names[i], sizeof names[i], "fused %s %s L%d F%d out%d c%d g%d s%d/%d", u->a, u->b, u->fused, u->fraction_bits,
                  u->output, u->c_min_exponent, u->group, u->scale_block, u->scale_fraction);
         *out++ = (result){names[i], fused(k, u)};
+    }
+    static char more[LANES_COUNT][64];
+    for (size_t i = 0; i < LANES_COUNT; i++) {
+        snprintf(more[i], sizeof more[i], "%s %s %s L%d F%d g%d", LANES[i].model, LANES[i].a, LANES[i].b, LANES[i].products,
+                 LANES[i].fraction_bits, LANES[i].groups);
+        *out++ = (result){more[i], lanes(k, i)};
     }
     *out++ = (result){"chain_f32", chain(k, 0)};
     *out++ = (result){"chain_f64", chain(k, 1)};

@@ -228,7 +228,6 @@ def lanes(
     row_begin: int,
     row_end: int,
 ) -> None: ...
-def binary(a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int) -> None: ...
 
 # collectives
 def reduce(

@@ -20,6 +20,8 @@ NAMES = [
     "hopper/mma.e4m3.e4m3.f32.f32", "blackwell/tcgen05.e4m3.e4m3.f32.f32", "blackwell/tcgen05-mx.e5m2.e4m3.f32.f32",
     "blackwell/tcgen05-nvf4.e2m1.e2m1.f32.f32", "blackwell/tcgen05-mxf4.e2m1.e2m1.f32.f32", "cdna3/mfma.f32.f32.f32.f32",
     "hopper/mma.f64.f64.f64.f64", "neuroncore-v3/matmul.bf16.bf16.f32.f32", "neuroncore-v4/matmul-mx.e4m3.e4m3.f32.f32",
+    "cdna1/mfma.bf16.bf16.f32.f32", "cdna2/mfma.f16.f16.f32.f32", "cdna3/mfma.bf16.bf16.f32.f32",
+    "cdna3/mfma.e4m3fnuz.e5m2fnuz.f32.f32",
 ]  # fmt: skip
 M, N, K = 9, 37, 48
 

@@ -94,14 +94,6 @@ cdef extern from "chipmeter/matmul.h" nogil:
         float *d
         int32_t products, instruction, fraction_bits, groups
 
-    ctypedef struct cm_binary_args:
-        size_t rows, columns, words
-        const uint8_t *a
-        const uint8_t *b
-        const int32_t *c
-        int32_t *d
-        int32_t both
-
     ctypedef struct cm_matmul_kernels:
         void (*pack_rows)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*pack_panels)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
@@ -119,7 +111,6 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*exact)(const cm_lanes_args *, size_t, size_t) noexcept nogil
         void (*flushed)(const cm_lanes_args *, size_t, size_t) noexcept nogil
         void (*floored)(const cm_lanes_args *, size_t, size_t) noexcept nogil
-        void (*binary)(const cm_binary_args *, size_t, size_t) noexcept nogil
         size_t (*integer_workspace)() noexcept nogil
         void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
         size_t (*grouped_workspace)() noexcept nogil
@@ -449,7 +440,7 @@ def integer(const uint8_t[:, :] a not None, bint a_signed, const uint8_t[:, :] b
         active_matmul.integer(&args, row_begin, row_end, &workspace[0])
 
 
-# The models of AMD's matrix cores, and binary instructions.
+# The models of AMD's matrix cores.
 
 cdef enum:
     LANES = 32
@@ -522,16 +513,3 @@ def lanes(str model not None, tuple a not None, tuple b not None, const float[:,
     args.products, args.instruction, args.fraction_bits, args.groups = products, instruction, fraction_bits, groups
     with nogil:
         kernel(&args, row_begin, row_end)
-
-
-def binary(const uint8_t[:, ::1] a not None, const uint8_t[:, ::1] b not None, const int32_t[:, ::1] c,
-           int32_t[:, ::1] d not None, bint both, size_t row_begin, size_t row_end):
-    cdef size_t rows = d.shape[0], columns = d.shape[1], size = a.shape[1]
-    cdef cm_binary_args args
-    need(rows > 0 and columns > 0 and size > 0 and row_begin <= row_end <= rows, "binary: an empty or outside range")
-    need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == columns and <size_t>b.shape[1] == size and size % 8 == 0
-         and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "binary: shapes")
-    args.rows, args.columns, args.words, args.both = rows, columns, size // 8, both
-    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
-    with nogil:
-        active_matmul.binary(&args, row_begin, row_end)

@@ -16,7 +16,17 @@ from numpy.typing import NDArray
 from chipmeter._arrays import AnyArray
 from chipmeter.analysis.exact import scale_values, values
 from chipmeter.formats.records import FORMATS, FloatFormat
-from chipmeter.matmul.units import OPERANDS, Chain, FusedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul.units import (
+    OPERANDS,
+    Chain,
+    ExactDot,
+    FlooredDot,
+    FlushedDot,
+    FusedDot,
+    IntegerDot,
+    PairedHalves,
+    Unit,
+)
 
 Float64 = NDArray[np.float64]
 
@@ -78,6 +88,17 @@ def bound(
             return _chain(x, y, start, model, unit)
         case IntegerDot():
             return np.zeros_like(start)
+        case ExactDot() as model:
+            return _steps(x, y, start, None, min(model.products, unit.k), (0.0, 0.0), *_NEAREST["f32"])
+        case FlushedDot() as model:
+            return _flushed(x, y, start, model, unit)
+        case FlooredDot() as model:
+            # the cut of every product, of two groups and of c (or its being dropped), and of their sum at 32 bits
+            step = min(model.products, unit.k)
+            cut = (step + 4) * 2.0**-model.fraction_bits
+            u, eta = _NEAREST["f32"]
+            tops = np.asarray(_exponents(x, unit.a) @ _exponents(y, unit.b))
+            return _steps(x, y, start, tops, step, (cut, cut * 2.0**-126), u + 2.0**-30, 2 * eta)
         case _:
             return None
 
@@ -128,6 +149,24 @@ def _steps(
     growth = (1 + u + relative) ** count
     aligned = relative * (sums + (0.0 if tops is None else tops)) if relative else 0.0
     return np.asarray(growth * (u * sums + aligned + count * (eta + floor)))
+
+
+def _flushed(x: Float64, y: Float64, start: Float64, model: FlushedDot, unit: Unit) -> Float64:
+    """Bound sums of rounded products in pairs: what flushing takes is lost whole, be it operand or result."""
+    u, eta = _NEAREST["f32"]
+    tiny = 2.0**-126 + eta
+    left, right = (_normal(v, kind) for v, kind in ((x, unit.a), (y, unit.b)))
+    lost = (x - left) @ y + left @ (y - right)
+    inside = ((1 + u) ** 3 - 1) * (left @ right) + 2 * (1 + u) ** 3 * x.shape[1] * tiny + tiny
+    tiles = -(-x.shape[1] // model.products)
+    after = _steps(left, right, start + inside, None, model.products, (0.0, 0.0), u, tiny)
+    return np.asarray(lost + (1 + u) ** tiles * inside + after)
+
+
+def _normal(x: Float64, kind: str) -> Float64:
+    fmt = FORMATS.get(OPERANDS[kind])
+    lowest = fmt.min_exponent if isinstance(fmt, FloatFormat) else -126
+    return np.where(x < 2.0**lowest, 0.0, x)
 
 
 def _chain(x: Float64, y: Float64, start: Float64, model: Chain, unit: Unit) -> Float64 | None:

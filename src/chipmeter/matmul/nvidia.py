@@ -167,9 +167,9 @@ def _exact() -> Iterator[Unit]:
     ):  # fmt: skip
         for a, b in _types("s8", "u8"):
             for suffix, clamp in (("", False), ("-satfinite", True)):
-                yield Unit(
-                    f"{arch}/{family}{suffix}.{a}.{b}.s32.s32", a, b, "s32", "s32", 32, IntegerDot(clamp), _PTX
-                )  # fmt: skip
+                name = f"{arch}/{family}{suffix}.{a}.{b}.s32.s32"
+                k = 16 if arch == "turing" else 32  # m8n8k16; the longer shapes came with Ampere
+                yield Unit(name, a, b, "s32", "s32", k, IntegerDot(clamp), _PTX)
 
 
 def units() -> Iterator[Unit]:
