@@ -302,7 +302,8 @@ static size_t add_group(float *top, const void *const *inputs, size_t ranks, con
         || !(s->type == CM_REDUCE_F32 || (s->type == CM_REDUCE_BF16 && (c->plain_bf16 || s->wide))))
         return 0;
     const void *x[CM_GROUP + 1];
-    const size_t loads = steps[0].code == CM_REDUCE_LOAD;
+    /* a bfloat16 is loaded by its decoder, which quiets NaN; a float32 as it is */
+    const size_t loads = steps[0].code == CM_REDUCE_LOAD && s->type == CM_REDUCE_F32;
     if (left < loads + 2) return 0;
     const int code = steps[loads].code, first = code == CM_REDUCE_ADD_FIRST;
     if (!first && code != CM_REDUCE_ADD) return 0;
