@@ -19,7 +19,11 @@ from chipmeter.reference import quantize as slow
 from chipmeter.reference.layouts import LAYOUTS
 
 GENERAL = [n for n, r in RECIPES.items() if not r.plain]
-LAYOUT = {"float8_e4m3fn": "e4m3", "float8_e5m2": "e5m2", "float4_e2m1fn": "e2m1"}
+LAYOUT = {"float6_e2m3fn": "e2m3", "float6_e3m2fn": "e3m2"} | {
+    "float8_e4m3fn": "e4m3",
+    "float8_e5m2": "e5m2",
+    "float4_e2m1fn": "e2m1",
+}
 SPECIAL = np.float32([0.0, -0.0, 1.0, 0.75, 2.5, -5.0, 448.0, 2.0**-149, 3.4e38])
 
 

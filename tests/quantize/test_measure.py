@@ -11,9 +11,10 @@ import pytest
 
 import chipmeter as cm
 from chipmeter.quantize import RECIPES, measure
+from chipmeter.quantize.choose import fits
 
 
-@pytest.mark.parametrize("name", list(RECIPES))
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if fits(r, (33, 37))])
 @pytest.mark.parametrize("axis", [0, 1])
 def test_every_figure_by_its_definition(name: str, axis: int) -> None:
     x = np.random.default_rng(1).standard_normal((33, 37)).astype(np.float32) ** 5

@@ -18,6 +18,7 @@ from chipmeter._packing import pack_codes, unpack_codes
 from chipmeter._safetensors_write import header_bytes
 from chipmeter.checkpoint import Checkpoint
 from chipmeter.quantize import RECIPES, load, save
+from chipmeter.quantize.choose import fits
 from chipmeter.quantize.storage import METADATA_KEY
 
 
@@ -36,6 +37,8 @@ def test_packing_is_the_obvious_stream_of_bits(bits: int, codes: list[int]) -> N
 def test_every_recipe_comes_back_bit_for_bit(tmp_path: Path, name: str, shape: tuple[int, ...]) -> None:
     x = np.random.default_rng(1).standard_normal(shape).astype(np.float32)
     for axis in (-1, 0):
+        if not fits(RECIPES[name], shape, axis):
+            continue
         q = cm.quantize(x, name, axis=axis)
         file = tmp_path / f"{axis}.safetensors"
         save(file, {"layer.w": q, "b": x}, metadata={"made": "here"})
@@ -149,7 +152,7 @@ def forge(path: Path, change: dict[str, Any] | str) -> Path:
         ({"tensors/w/values/axis": "x"}, "axis must lie in 0..1"),
         ({"tensors/w/values/axis": 0}, "scales of the wrong shape"),
         ({"tensors/w/values/other": 0}, "unknown field 'other'"),
-        ({"recipes/0/element": "float8_e4m3fn"}, "codes of float8_e4m3fn have dtype"),
+        ({"recipes/0/element": "float8_e4m3fn"}, "stands over float4_e2m1fn elements"),
         ({"recipes/0/block": -1}, "block must be positive"),
         ({"recipes/0/block": 8}, "scales of the wrong shape"),
     ],

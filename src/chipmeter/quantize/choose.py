@@ -78,7 +78,7 @@ def best_recipe(
     budget_bits : float
         Stored bits per element, scales included; inf for no limit.
     recipes : iterable of str or Recipe, optional
-        Default every named recipe.
+        Default every named recipe that takes a tensor of this shape.
     axis : int
         The axis that blocks run along.
     threads : int, optional
@@ -114,6 +114,8 @@ def best_recipe(
     x = real_array(tensor, "tensor")
     measured = []
     for recipe in tried:
+        if recipes is None and not fits(recipe, x.shape, axis):
+            continue
         q = quantize(x, recipe, axis=axis, threads=threads)
         measured.append((recipe, 8 * q.nbytes / x.size, sqnr(x, q.dequantize())))
     measured.sort(key=lambda m: (m[1], math.isnan(m[2]), -m[2] if m[2] == m[2] else 0.0))
@@ -124,3 +126,12 @@ def best_recipe(
         top = db if optimal else top
     fitting = [choice for choice in choices if choice.optimal and choice.bits <= budget_bits]
     return Frontier(tuple(choices), float(budget_bits), fitting[-1] if fitting else None)
+
+
+def fits(recipe: Recipe, shape: tuple[int, ...], axis: int = -1) -> bool:
+    """Whether a recipe takes a tensor of `shape`: tiles need two axes, a Hadamard transform whole groups of 16.
+
+    >>> fits(recipe_of("nvfp4-te-rht"), (4, 70)), fits(recipe_of("fp8-128x128"), (4, 70)), fits(recipe_of("nvfp4"), (3,))
+    (False, True, True)
+    """
+    return not (recipe.rows > 1 and len(shape) < 2) and (recipe.signs is None or shape[axis] % 16 == 0)

@@ -40,7 +40,7 @@ def quantize_general(x: Floats, rule: Recipe) -> tuple[AnyArray, AnyArray, np.fl
             assert isinstance(element, IntegerFormat)
             scales, zero = affine.affine_parameters(tiles, rule.mapping, element.min, element.max)
             q = affine.quantize_affine(tiles, scales, zero, element.min, element.max)
-            codes: AnyArray = q.astype(code_dtype(element))
+            codes: AnyArray = q.astype("i1" if element.signed else "u1").view(code_dtype(element))  # sign-extended
         elif isinstance(element, TableFormat):
             codes, scales = affine.quantize_bnb4(tiles, "nf4")
         elif rule.scale == "float8_e4m3fn":
