@@ -1,11 +1,18 @@
 """Quantisation: recipes as data, tensors as codes and scales."""
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from chipmeter.quantize.blocks import quantize
-from chipmeter.quantize.choose import Choice, Frontier, best_recipe
 from chipmeter.quantize.metrics import ErrorMetrics, measure, sqnr
 from chipmeter.quantize.recipes import RECIPES, Recipe, recipe_of
-from chipmeter.quantize.storage import QuantizedCheckpoint, load, save
 from chipmeter.quantize.tensor import QuantizedTensor
+
+if TYPE_CHECKING:
+    from chipmeter.quantize.choose import Choice, Frontier, best_recipe
+    from chipmeter.quantize.storage import QuantizedCheckpoint, load, save
 
 __all__ = [
     "RECIPES",
@@ -23,3 +30,16 @@ __all__ = [
     "save",
     "sqnr",
 ]
+
+# What reads and writes files, and what tries many recipes, is imported when it is asked for.
+_LATER = {
+    "choose": ("Choice", "Frontier", "best_recipe"),
+    "storage": ("QuantizedCheckpoint", "load", "save"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(importlib.import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
