@@ -45,7 +45,7 @@ static inline void accumulate(vi total, vi exponent, int drop, float *c)
     }
 }
 
-/* integer sums of the products of every `groups`-th k, in units of 2^(X - F) */
+/* integer sums of the products of every `groups`-th k, in units of 2^(X - fraction_bits) */
 static inline void narrow_sums(const cm_lanes_args *args, const cm_tile *t, size_t k0, size_t step, vi total[ROWS][2],
                                vi exponent[ROWS][2])
 {
@@ -69,8 +69,6 @@ static inline void narrow_sums(const cm_lanes_args *args, const cm_tile *t, size
             vf b = vf_load(t->b + k * CM_LANES + h * VL);
             for (int r = 0; r < ROWS; r++) total[r][h] += vi_truncate((b * t->a[r][k]) * scale[r][h]);
         }
-    for (int r = 0; r < ROWS; r++)
-        for (int h = 0; h < 2; h++) total[r][h] <<= F - kept;
 }
 
 /* the same in binary64; `plain` collects what NaN and infinity make of the products, which lie below 2^128 */
@@ -98,7 +96,7 @@ static CM_NOINLINE void wide_sums(const cm_lanes_args *args, const cm_tile *t, s
                     sum[l] += (int32_t)((p - p == 0 ? q : 0.0) * scale[l]);
                 }
             }
-            total[r][h] = vi_load(sum) << (F - kept);
+            total[r][h] = vi_load(sum);
         }
     }
 }
@@ -126,7 +124,7 @@ static inline __attribute__((always_inline)) void floored_steps(const cm_lanes_a
                     x = largest;
                 }
                 float *c = &t->c[r][h * VL];
-                accumulate(sum, x, groups == 2, c);
+                accumulate(sum << (F - args->fraction_bits), x, groups == 2, c);
                 if (wide)
                     for (int l = 0; l < VL; l++) {
                         float p = plain[r][h * VL + l];
