@@ -71,7 +71,7 @@ static inline void narrow_sums(const cm_lanes_args *args, const cm_tile *t, size
         }
 }
 
-/* the same in binary64; `plain` collects what NaN and infinity make of the products, which lie below 2^128 */
+/* the same in binary64; `plain` collects what NaN and infinity make of the products */
 static CM_NOINLINE void wide_sums(const cm_lanes_args *args, const cm_tile *t, size_t k0, size_t step, vi total[ROWS][2],
                                   vi exponent[ROWS][2], float plain[ROWS][GROUP])
 {
@@ -90,8 +90,9 @@ static CM_NOINLINE void wide_sums(const cm_lanes_args *args, const cm_tile *t, s
                 const float *b = t->b + k * CM_LANES + h * VL;
                 const float a = t->a[r][k];
                 for (int l = 0; l < VL; l++) {
-                    float p = a * b[l]; /* infinite from 2^128 on: so the model wants it */
                     double q = (double)a * (double)b[l];
+                    /* TR: infinite from 2^128 on. GTR: only what an operand makes so. */
+                    float p = step == 1 ? a * b[l] : q - q == 0 ? 0 : (float)q;
                     plain[r][h * VL + l] += p * 0x1p-20f;
                     sum[l] += (int32_t)((p - p == 0 ? q : 0.0) * scale[l]);
                 }
