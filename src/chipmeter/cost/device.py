@@ -64,6 +64,11 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     domain: int
     array: float = 0.0
 
+    @property
+    def family(self) -> str:
+        """Kind of device that constants are fitted for: tpu, trainium, or gpu for all others."""
+        return {"Google": "tpu", "AWS": "trainium"}.get(self.vendor, "gpu")
+
     def rate(self, format: str) -> float:
         """FLOP/s in a format, or in the next wider one that the chip computes in.
 

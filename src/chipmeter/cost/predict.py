@@ -66,10 +66,6 @@ def _weigh(
     )
 
 
-def _family(chip: Device) -> str:
-    return {"Google": "tpu", "AWS": "trainium"}.get(chip.vendor, "gpu")
-
-
 def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str = "mbridge") -> Prediction:
     """Predict the seconds of one training step under a plan.
 
@@ -92,7 +88,7 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
     (True, False)
     """
     shape, on = _shape(model), device(chip)
-    found = book("training")["training"][_family(on)]
+    found = book("training")["training"][on.family]
     near = nearest_chip(on.id, found.values)
     kind = "moe" if shape.experts else "adapters" if plan.adapters else ""
     low = "" if plan.format == "bf16" else f"{plan.format}{' moe' if shape.experts else ''}"

@@ -224,6 +224,6 @@ def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: fl
         "burst": (load.sequences - 1.0) / 2.0 * own if load.sequences > 1 else 0.0,
         "turn": step,
         "full": beyond * load.answer * step,
-        "scores": scores if chip.vendor == "AWS" else 0.0,
+        "scores": scores if chip.family == "trainium" else 0.0,
         "wait": 1e-3,
     }

@@ -87,10 +87,11 @@ def frontier(
     (6, 'bf16')
     """
     architecture, folder = locate(model)
-    asked = [(c, f) for c in chips_named(DEFAULT_CHIPS if chips is None else chips) for f in _formats(formats)]
-    emulated = [(c, f, unit) for c, f in asked if (unit := _unit(c, f)) is not None]
+    named = chips_named(DEFAULT_CHIPS if chips is None else chips)
+    asked = [(c, f, _unit(c, f)) for c in named for f in _formats(formats)]
+    emulated = [(c, f, unit) for c, f, unit in asked if unit is not None]
     skipped = () if formats is None and chips is None else tuple(
-        f"{c.id} has no {f} arithmetic known here" for c, f in asked if _unit(c, f) is None
+        f"{c.id} has no {f} arithmetic known here" for c, f, unit in asked if unit is None
     )  # fmt: skip
     if not emulated:
         raise ValueError("no chip asked for has any of the formats asked for: " + "; ".join(skipped[:3]))

@@ -11,21 +11,14 @@ from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
 from chipmeter._threads import split
 from chipmeter.formats import cast
+from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.orders import Epilogue
 from chipmeter.matmul.units import OPERANDS
 
 Float32 = NDArray[np.float32]
 
-_NAN32 = np.uint32(0x7FFFFFFF).view(np.float32)
 _NAN_CODES = {"f32": None, "bf16": 0x7FFF, "f16": 0x7FFF, "e4m3": 0x7F, "e5m2": 0x7F}
 _GRAIN = 1 << 17
-
-
-def canonical(x: AnyArray) -> AnyArray:
-    """Write the NaN of NVIDIA's units over every NaN of a float32 array, in place; other types are left alone."""
-    if x.dtype == np.float32:
-        x[np.isnan(x)] = _NAN32
-    return x
 
 
 def fma32(x: Any, y: Any, z: Any, threads: int = 1) -> Float32:

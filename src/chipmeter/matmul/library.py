@@ -11,8 +11,9 @@ import numpy as np
 from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, dtype_of, output_array
 from chipmeter.formats import cast
+from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.emulate import bf16_terms, ozaki
-from chipmeter.matmul.epilogue import apply, canonical, fma32
+from chipmeter.matmul.epilogue import apply, fma32
 from chipmeter.matmul.operands import check_operand, operand_dtype
 from chipmeter.matmul.orders import Bf16Terms, Epilogue, Gemm, Ozaki, Promote, SplitK, StreamK
 from chipmeter.matmul.units import OPERANDS, Unit

@@ -19,13 +19,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from chipmeter.checkpoint import Checkpoint
 from chipmeter.networks.decoder_config import DecoderConfig, decoder_shapes
-from chipmeter.networks.encoder import Float32, Linear, checked_linear, float32_linear
+from chipmeter.networks.encoder import Linear, checked_linear, float32_linear
 from chipmeter.networks.layers import causal_attention, rms_norm, rotate, silu
+from chipmeter.networks.parameters import Float32, check_parameters, check_tensor, read_config, widened
 
 __all__ = ["Decoder"]
 
-_EXACT_IN_FLOAT32 = ("F32", "F16", "BF16")
-_LARGEST_CONFIG = 4 * 2**20
+_ACCEPTED = "the config.json of a Llama-like decoder"
 
 
 class _Widened(Mapping[str, Float32]):
@@ -35,8 +35,7 @@ class _Widened(Mapping[str, Float32]):
         self._checkpoint, self._names = checkpoint, names
 
     def __getitem__(self, name: str) -> Float32:
-        widened: Float32 = self._checkpoint[self._names[name]].astype(np.float32, copy=False)
-        return widened
+        return widened(self._checkpoint, self._names[name])
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
@@ -77,14 +76,7 @@ class Decoder:
     def __post_init__(self) -> None:
         if isinstance(self.parameters, _Widened):  # checked from the header; reading would widen the whole model
             return
-        for name, shape in decoder_shapes(self.config):
-            if name not in self.parameters:
-                raise ValueError(f"the config needs a parameter {name!r} of shape {shape}; it is missing")
-            found = self.parameters[name]
-            if found.shape != shape or found.dtype != np.float32:
-                raise ValueError(
-                    f"parameter {name!r}: found {found.dtype} {found.shape}; from the config, accepted: float32 {shape}"
-                )
+        check_parameters(self.parameters, decoder_shapes(self.config))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, config: DecoderConfig | Mapping[str, Any]) -> Decoder:
@@ -106,34 +98,19 @@ class Decoder:
             try:
                 config = msgspec.convert(config, DecoderConfig)
             except msgspec.ValidationError as error:
-                raise ValueError(f"config: {error}; accepted is the config.json of a Llama-like decoder") from None
+                raise ValueError(f"config: {error}; accepted is {_ACCEPTED}") from None
         short = "model.embed_tokens.weight" not in checkpoint and "embed_tokens.weight" in checkpoint
         names: dict[str, str] = {}
         for name, shape in decoder_shapes(config):
             stored = name.removeprefix("model.") if short else name
-            if stored not in checkpoint:
-                raise ValueError(f"{checkpoint.path}: no tensor {stored!r}; the config needs it, of shape {shape}")
-            info = checkpoint.tensors[stored]
-            if info.dtype not in _EXACT_IN_FLOAT32 or info.shape != shape:
-                raise ValueError(
-                    f"{info.path}: tensor {info.name!r}: found {info.dtype} {info.shape}; accepted: "
-                    f"{', '.join(_EXACT_IN_FLOAT32)} of shape {shape}, from the config"
-                )
+            check_tensor(checkpoint, stored, shape)
             names[name] = stored
         return cls(config, _Widened(checkpoint, names))
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Decoder:
         """Take config.json and the safetensors of a model's folder; errors as in `from_checkpoint`."""
-        file = Path(folder) / "config.json"
-        with file.open("rb") as opened:
-            text = opened.read(_LARGEST_CONFIG + 1)
-        if len(text) > _LARGEST_CONFIG:
-            raise ValueError(f"{file}: larger than {_LARGEST_CONFIG} bytes, which no config.json is")
-        try:
-            config = msgspec.json.decode(text, type=DecoderConfig)
-        except (ValueError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
-            raise ValueError(f"{file}: {error}; accepted is the config.json of a Llama-like decoder") from None
+        config = read_config(folder, DecoderConfig, _ACCEPTED)
         return cls.from_checkpoint(Checkpoint(folder), config)
 
     def forward(self, ids: ArrayLike, linear: Linear = float32_linear) -> Float32:

@@ -21,13 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from chipmeter.checkpoint import Checkpoint
 from chipmeter.networks.layers import attention, gelu, layer_norm, mean_pool
+from chipmeter.networks.parameters import Float32, check_parameters, check_tensor, read_config, widened
 
 __all__ = ["Encoder", "EncoderConfig", "Linear", "SentenceTokenizer", "float32_linear", "parameter_shapes"]
 
-Float32 = NDArray[np.float32]
 _Positive = Annotated[int, msgspec.Meta(ge=1)]
 
-_EXACT_IN_FLOAT32 = ("F32", "F16", "BF16")
+_ACCEPTED = "a BERT encoder's config.json"
 
 
 class Linear(Protocol):
@@ -159,14 +159,7 @@ class Encoder:
     parameters: Mapping[str, Float32]
 
     def __post_init__(self) -> None:
-        for name, shape in parameter_shapes(self.config):
-            if name not in self.parameters:
-                raise ValueError(f"the config needs a parameter {name!r} of shape {shape}; it is missing")
-            found = self.parameters[name]
-            if found.shape != shape or found.dtype != np.float32:
-                raise ValueError(
-                    f"parameter {name!r}: found {found.dtype} {found.shape}; from the config, accepted: float32 {shape}"
-                )
+        check_parameters(self.parameters, parameter_shapes(self.config))
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, config: EncoderConfig | Mapping[str, Any]) -> Encoder:
@@ -188,31 +181,18 @@ class Encoder:
             try:
                 config = msgspec.convert(config, EncoderConfig)
             except msgspec.ValidationError as error:
-                raise ValueError(f"config: {error}; accepted is a BERT encoder's config.json") from error
+                raise ValueError(f"config: {error}; accepted is {_ACCEPTED}") from error
         prefix = "bert." if "bert.embeddings.word_embeddings.weight" in checkpoint else ""
         parameters: dict[str, Float32] = {}
         for name, shape in parameter_shapes(config):
-            if prefix + name not in checkpoint:
-                raise ValueError(
-                    f"{checkpoint.path}: no tensor {prefix + name!r}; the config needs it, of shape {shape}"
-                )
-            info = checkpoint.tensors[prefix + name]
-            if info.dtype not in _EXACT_IN_FLOAT32 or info.shape != shape:
-                raise ValueError(
-                    f"{info.path}: tensor {info.name!r}: found {info.dtype} {info.shape}; accepted: "
-                    f"{', '.join(_EXACT_IN_FLOAT32)} of shape {shape}, from the config"
-                )
-            parameters[name] = checkpoint[info.name].astype(np.float32, copy=False)
+            check_tensor(checkpoint, prefix + name, shape)
+            parameters[name] = widened(checkpoint, prefix + name)
         return cls(config, MappingProxyType(parameters))
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Encoder:
         """Take config.json and the safetensors of a model's folder; errors as in `from_checkpoint`."""
-        file = Path(folder) / "config.json"
-        try:
-            config = msgspec.json.decode(file.read_bytes(), type=EncoderConfig)
-        except (ValueError, RecursionError) as error:  # msgspec's errors and bad UTF-8 are ValueErrors
-            raise ValueError(f"{file}: {error}; accepted is a BERT encoder's config.json") from error
+        config = read_config(folder, EncoderConfig, _ACCEPTED)
         return cls.from_checkpoint(Checkpoint(folder), config)
 
     @property

@@ -17,7 +17,7 @@ from chipmeter.validate.ops import Sheet
 from chipmeter.validate.program import fit_program, predict_program
 from chipmeter.validate.score import Answers
 from chipmeter.validate.serving import NOT_TEXT
-from chipmeter.validate.tables import Row, Table
+from chipmeter.validate.tables import Table, number_or
 
 IMAGE, SDXL = "inference_diffusion", "inference_mlperf"
 NAMES = {IMAGE: "direct", SDXL: "mlperf"}
@@ -34,11 +34,6 @@ class Job(NamedTuple):
     runtime: str
 
 
-def _number(cells: Row, key: str, default: float) -> float:
-    text = (cells.get(key) or "").strip()
-    return float(text) if re.fullmatch(r"\d+(\.\d*)?", text) and float(text) > 0 else default
-
-
 def read_jobs(table: Table) -> tuple[list[int], list[Job]]:
     """Understand the rows that generate pictures: of the diffusion table, and MLPerf's Stable Diffusion XL."""
     table.need("model", "accel", "value", "n_accel")
@@ -48,7 +43,7 @@ def read_jobs(table: Table) -> tuple[list[int], list[Job]]:
 
 def _mlperf(table: Table, row: int) -> Job:
     cells = table.rows[row]
-    chips = max(1.0, _number(cells, "n_accel", 1))
+    chips = max(1.0, number_or(cells, "n_accel", 1))
     low = "fp8" in (cells.get("precision") or "")
     # Every chip generates pictures of its own; 20 steps at 1024 x 1024, guided.
     job = Generation(steps=20, compiled=True, format="fp8" if low else "bf16", step_only=True)
@@ -65,17 +60,17 @@ def _mlperf(table: Table, row: int) -> Job:
 def _picture(table: Table, row: int) -> Job:
     cells = table.rows[row]
     parallel, runtime = (cells.get("parallel") or "").lower(), (cells.get("runtime") or "").lower()
-    chips = int(_number(cells, "n_accel", 1))
+    chips = int(number_or(cells, "n_accel", 1))
     ring = re.search(r"ring-(\d+)", parallel)
     around = int(ring.group(1)) if ring else 1
     cfg, precision = (cells.get("cfg") or "").lower(), (cells.get("precision") or "").lower()
     guided = None if not cfg else not re.search("embedded|distilled|1 pass|none|no", cfg)
     # Rows that name neither variant nor steps run a distilled model, in 8 steps (assumed).
-    unit, steps = (cells.get("unit") or "").lower(), _number(cells, "steps", 8)
+    unit, steps = (cells.get("unit") or "").lower(), number_or(cells, "steps", 8)
     step = "step" in unit or "step" in (cells.get("stage") or "").lower()
     model = find_denoiser(cells.get("model") or "")
     job = Generation(
-        width=_number(cells, "width", 1024), height=_number(cells, "height", 1024), frames=_number(cells, "frames", 1),
+        width=number_or(cells, "width", 1024), height=number_or(cells, "height", 1024), frames=number_or(cells, "frames", 1),
         steps=1.0 if step else steps, chips=chips, ulysses=max(1, chips // around), ring=around,
         compiled=bool(re.search("compile|tensorrt|graph", runtime)), guided=guided,
         format="fp8" if re.search("fp8|int8", precision) else "bf16", step_only=step,

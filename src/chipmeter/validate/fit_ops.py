@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import date
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from chipmeter.cost.attention import DECODE, PREFILL
 from chipmeter.cost.constants import Constants
 from chipmeter.cost.device import Device
-from chipmeter.cost.fitting import Array, Parameter, conformal, fit, held_out_errors
+from chipmeter.cost.fitting import Array, Parameter, fit, held_out_errors
 from chipmeter.cost.gemm import gemm_seconds, parameters
 from chipmeter.cost.power import board_watts, fit_watts
 from chipmeter.validate.hardware import hardware
@@ -32,6 +31,7 @@ from chipmeter.validate.ops import (
     power_terms,
     with_engine,
 )
+from chipmeter.validate.summary import summary
 from chipmeter.validate.tables import Table
 
 Mask = NDArray[np.bool_]
@@ -46,24 +46,6 @@ UNDESCRIBED = 0.15
 
 ENERGY_PJ = {"bf16": 0.65, "fp16": 0.65, "fp8": 0.42, "fp8_block": 0.42, "nvfp4": 0.15, "fp32": 1.3}
 """Prior of the energy per FLOP above idle: H200 and B200 board power at large products (spec of the power tables)."""
-
-
-def summary(
-    values: dict[str, float], errors: Array, held_out: Array, source: str, span: dict[str, Array] | None = None
-) -> Constants:
-    """Record fitted constants with their residuals."""
-    low, high = conformal(held_out)
-    return Constants(
-        values=values,
-        rows=len(errors),
-        median_error=float(np.median(np.abs(errors))),
-        p90_error=float(np.quantile(np.abs(errors), 0.9)),
-        low=low,
-        high=high,
-        span={name: (float(x.min()), float(x.max())) for name, x in (span or {}).items()},
-        source=source,
-        date=date.today().isoformat(),
-    )
 
 
 def _fitted(

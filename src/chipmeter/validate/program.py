@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from chipmeter.cost.constants import TRANSFER, Constants
 from chipmeter.cost.fitting import Array, conformal, held_out_errors, widen
 from chipmeter.cost.terms import Terms, evaluate, fit_terms
+from chipmeter.validate.summary import summary
 
 Mask = NDArray[np.bool_]
 Priors = Mapping[str, tuple[float, float]]
@@ -73,19 +74,8 @@ def fit_program(
             bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
     whole = np.concatenate([apart, random]) if len(set(models)) > 1 else random * 1.5
     bounds[NEW] = conformal(np.concatenate([whole, -whole]))
-    low, high = conformal(random)
-    return Constants(
-        values=values,
-        rows=len(errors),
-        median_error=float(np.median(np.abs(errors))),
-        p90_error=float(np.quantile(np.abs(errors), 0.9)),
-        low=low,
-        high=high,
-        groups=bounds,
-        known=(*sorted(set(models)), *sorted(set(chips))),
-        source=source,
-        date=date.today().isoformat(),
-    )
+    known = (*sorted(set(models)), *sorted(set(chips)))
+    return msgspec.structs.replace(summary(values, errors, random, source), groups=bounds, known=known)
 
 
 def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:

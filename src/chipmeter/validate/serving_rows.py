@@ -12,7 +12,7 @@ from chipmeter.cost.serving import Serving, capacity, weight_bytes
 from chipmeter.cost.shape import Shape
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.shapes import Shapes, find_shape
-from chipmeter.validate.tables import Row, Table
+from chipmeter.validate.tables import Table, number_or
 from chipmeter.validate.training import one_core
 
 
@@ -28,11 +28,6 @@ class Point(NamedTuple):
     format: str
     mode: str
     year: float
-
-
-def _whole(cells: Row, key: str, default: float) -> float:
-    text = (cells.get(key) or "").strip()
-    return float(text) if re.fullmatch(r"\d+(\.\d*)?", text) and float(text) > 0 else default
 
 
 def served_format(text: str) -> str:
@@ -55,16 +50,16 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
     format, engine = served_format(cells.get("precision") or ""), (cells.get("engine") or "").lower()
     # Aggregated rows on more chips than a machine holds are pools of both kinds, counted together.
     pools = (cells.get("mode") or "").startswith("disagg") or (
-        _whole(cells, "n_accel", 1) > 8 and "_ep1_" in f"{cells.get('source')}"
+        number_or(cells, "n_accel", 1) > 8 and "_ep1_" in f"{cells.get('source')}"
     )
-    tp, ep = _whole(cells, "tp", 1), _whole(cells, "ep", 1)
+    tp, ep = number_or(cells, "tp", 1), number_or(cells, "ep", 1)
     stated = re.search(r"_tp(\d+)(?:_0)?_ep(\d+|none)", cells.get("source") or "")
     chips = max(tp, ep if tp == 1 else 1)
     if stated:
         chips = max(float(stated.group(1)), 1.0)
     elif ep > 1 and tp == ep * ep:
         chips = ep
-    adp = not pools and ((tp == 1 and ep > 1) or _whole(cells, "dp_attn", 1) == tp > 1)
+    adp = not pools and ((tp == 1 and ep > 1) or number_or(cells, "dp_attn", 1) == tp > 1)
     if pools:
         decode = re.search(r"tp=(\d+)", cells.get("decode_cfg") or "")
         chips = float(decode.group(1)) if decode else 8.0
@@ -73,8 +68,8 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
     while chips < least:
         chips *= 2
     load = Serving(
-        chips=int(chips), sequences=_whole(cells, "concurrency_or_batch", 64), prompt=_whole(cells, "isl", 1024),
-        answer=_whole(cells, "osl", 1024), format=format, cache_width=1.0 if engine == "trtllm" and format != "bf16" else 2.0,
+        chips=int(chips), sequences=number_or(cells, "concurrency_or_batch", 64), prompt=number_or(cells, "isl", 1024),
+        answer=number_or(cells, "osl", 1024), format=format, cache_width=1.0 if engine == "trtllm" and format != "bf16" else 2.0,
         split_requests=bool(adp), pools=pools,
     )  # fmt: skip
     room = capacity(model, chip, load)
@@ -89,10 +84,10 @@ def read_offline(table: Table, row: int, shapes: Shapes) -> Point:
     cells = table.rows[row]
     model, chip = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
     format = served_format(cells.get("precision") or "")
-    chips = max(1.0, _whole(cells, "n_accel", 1))
+    chips = max(1.0, number_or(cells, "n_accel", 1))
     load = Serving(
-        chips=int(_whole(cells, "tp", chips)), sequences=2048, prompt=_whole(cells, "isl", 1000),
-        answer=_whole(cells, "osl", 1000), format=format, cache_width=1.0,
+        chips=int(number_or(cells, "tp", chips)), sequences=2048, prompt=number_or(cells, "isl", 1000),
+        answer=number_or(cells, "osl", 1000), format=format, cache_width=1.0,
     )  # fmt: skip
     stages = chips / load.chips
     room = capacity(model, chip, msgspec.structs.replace(load, chips=int(chips)))
@@ -133,10 +128,10 @@ def read_static(table: Table, row: int, shapes: Shapes) -> Point:
     model, whole = find_shape(cells.get("model") or "", "", shapes), hardware(cells.get("accel") or "")
     chip = one_core(whole)
     format = served_format(cells.get("precision") or "")
-    batch = _whole(cells, "concurrency_or_batch", 1)
+    batch = number_or(cells, "concurrency_or_batch", 1)
     load = Serving(
-        chips=int(_whole(cells, "tp", _whole(cells, "n_accel", 1))), sequences=batch, prompt=_whole(cells, "isl", 128),
-        answer=_whole(cells, "osl", 128), format=format, pools=(cells.get("mode") or "") != "online",
+        chips=int(number_or(cells, "tp", number_or(cells, "n_accel", 1))), sequences=batch, prompt=number_or(cells, "isl", 128),
+        answer=number_or(cells, "osl", 128), format=format, pools=(cells.get("mode") or "") != "online",
     )  # fmt: skip
     room = capacity(model, chip, load)
     return Point(model, chip, load, min(batch, room), room, (cells.get("engine") or "")[:12], format, "", 2024.5)

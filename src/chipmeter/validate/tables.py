@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from pathlib import Path
 
 import msgspec
@@ -52,6 +53,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
             # The header is line 1.
             raise ValueError(f"{self.name}: line {index + 2}, {column}: expected a positive number, got {text[:40]!r}")
         return value
+
+
+def number_or(cells: Row, column: str, default: float) -> float:
+    """Read a positive number from a cell; `default` for whatever else stands there."""
+    text = (cells.get(column) or "").strip()
+    return float(text) if re.fullmatch(r"\d+(\.\d*)?", text) and float(text) > 0 else default
 
 
 def read_table(path: Path) -> Table:

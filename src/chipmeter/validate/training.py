@@ -176,9 +176,9 @@ def _seconds(table: Table, row: int, model: Shape, plan: Plan, chips: int, seq: 
 
 def family(step: Step) -> str:
     """Name the constants that describe a training step: by maker of the chip; image models apart."""
-    if kind_of(step) == "image" and step.chip.vendor != "AWS":
+    if kind_of(step) == "image" and step.chip.family != "trainium":
         return "image"
-    return {"Google": "tpu", "AWS": "trainium"}.get(step.chip.vendor, "gpu")
+    return step.chip.family
 
 
 def group_of(step: Step) -> str:

@@ -119,13 +119,19 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     return _architecture(config, known[model_type], model_type, name or _title(where, model_type), where)
 
 
-def _load(path: Path) -> tuple[dict[str, Any], str]:
-    if path.is_dir():
-        path = path / "config.json"
+def config_text(path: Path) -> bytes:
+    """Read a config.json, refusing one of more than `LARGEST_FILE` bytes."""
     with path.open("rb") as file:
         text = file.read(LARGEST_FILE + 1)
     if len(text) > LARGEST_FILE:
         raise ValueError(f"{path}: larger than {LARGEST_FILE} bytes, which no config.json is")
+    return text
+
+
+def _load(path: Path) -> tuple[dict[str, Any], str]:
+    if path.is_dir():
+        path = path / "config.json"
+    text = config_text(path)
     try:
         decoded = msgspec.json.decode(text, type=dict[str, Any])
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:

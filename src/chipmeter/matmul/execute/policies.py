@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
+from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.execute.chain import dequantize
 from chipmeter.matmul.execute.split import rows
 from chipmeter.matmul.operands import panels_of, values
@@ -23,7 +24,6 @@ Execute = Callable[[AnyArray, AnyArray, AnyArray | None, AnyArray, Unit, tuple[A
 POLICIES = ("element-sums", "truncated", "group-scaled", "bf16-products", "four-pass", "three-pass")
 """The orders that are executed here; the others are the chain's own."""
 
-_NAN = np.uint32(0x7FFFFFFF).view(np.float32)
 _HIGH = np.uint32(0xFFFFF000)  # sign, exponent and 11 fraction bits: 12 significant ones, so products are exact
 
 
@@ -75,12 +75,6 @@ def _tiles(depth: int, tile: int, c: AnyArray | None, part: Callable[[slice], Fl
             total = one if total is None else np.add(total, one, out=total)
     assert total is not None
     return canonical(total)
-
-
-def canonical(x: Float32) -> Float32:
-    """Write the canonical NaN over every other."""
-    x[np.isnan(x)] = _NAN
-    return x
 
 
 def _truncated(
