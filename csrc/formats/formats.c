@@ -1,4 +1,5 @@
 /* Number formats: real numbers to codes and back. */
+#include "formats/decode.h"
 #include "formats/encode.h"
 #include "formats/encode_fast.h"
 #include "fpenv.h"
@@ -122,35 +123,10 @@ static void CM_NAME(encode_f64_e8m0)(const double *x, uint8_t *codes, size_t n, 
 
 /* ---- decode --------------------------------------------------------------------------------------------------- */
 
-/* Subnormal codes become floats by integer conversion: a float32 subnormal times 2^k would cost an assist each. A
- * format that shares float32's exponent range (bias 127) shares its subnormals, which are then plain shifts. */
-static inline __attribute__((always_inline)) vf decode_vector(vu code, const cm_decode_spec *s, int shared, float smallest)
-{
-    const uint32_t sign_shift = 32 - (uint32_t)s->bits, mantissa_shift = 23 - (uint32_t)s->mantissa_bits;
-    const uint32_t sign_bit = s->has_sign ? 1u << (s->bits - 1) : 0;
-    vu m = code & (s->has_sign ? sign_bit - 1 : 0xffffffffu >> sign_shift);
-    vu value = (m << mantissa_shift) + ((uint32_t)(127 - s->bias) << 23);
-    if (!shared) {
-        vu subnormal = (vu)(__builtin_convertvector((vi)m, vf) * smallest);
-        vu small = (vu)(m < (1u << s->mantissa_bits) + (vu){0});
-        value = (subnormal & small) | (value & ~small);
-    }
-    value |= s->zero_bits & (vu)(m == 0);
-    vu sign = (code & sign_bit) << sign_shift;
-    vu nan = (vu)(m > s->max_code + (vu){0}) & (vu)(m != s->infinity_code + (vu){0});
-    if (s->fnuz) nan |= (vu)(m == 0) & (vu)(sign != 0);
-    if (s->infinity_code) {
-        vu infinite = (vu)(m == s->infinity_code + (vu){0});
-        value = (0x7f800000u & infinite) | (value & ~infinite);
-    }
-    value = (0x7fc00000u & nan) | (value & ~nan);
-    return (vf)(value | sign);
-}
-
 #define CM_DECODE_LOOP(load, shared)                                                                                 \
     for (; i + VL <= n; i += VL) {                                                                                   \
         if (i % 64 == 0) __builtin_prefetch(codes + i + CM_PREFETCH);                                                \
-        vf_store(x + i, decode_vector(load(codes + i), &copy, shared, smallest));                                    \
+        vf_store(x + i, cm_decode_vector(load(codes + i), &copy, shared, smallest));                                    \
     }
 #define CM_DECODE_ENTRY(name, code, load)                                                                            \
     static CM_NOINLINE void CM_NAME(decode_loop_##name)(const code *restrict codes, float *restrict x, size_t n,     \
@@ -165,7 +141,7 @@ static inline __attribute__((always_inline)) vf decode_vector(vu code, const cm_
             CM_DECODE_LOOP(load, 0)                                                                                  \
         }                                                                                                            \
         for (; i < n; i++) { /* the tail, one lane of a vector at a time */                                          \
-            vf one = decode_vector(codes[i] + (vu){0}, &copy, copy.bias == 127, smallest);                           \
+            vf one = cm_decode_vector(codes[i] + (vu){0}, &copy, copy.bias == 127, smallest);                           \
             x[i] = one[0];                                                                                           \
         }                                                                                                            \
     }                                                                                                                \

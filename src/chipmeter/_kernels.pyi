@@ -101,6 +101,48 @@ def nvfp4_f32(
 def scaled_f32_u8(x: _F32, scales: _F32, codes: _U8, element: EncodeSpec) -> None: ...
 def scaled_f32_s8(x: _F32, scales: _F32, codes: _I8, low: int, high: int) -> None: ...
 
+# dequantize
+@final
+class ValueSpec:
+    def __init__(
+        self,
+        kind: int,
+        bits: int,
+        packed: bool,
+        two_level: bool,
+        tensor_scale: float,
+        unit: float,
+        table: tuple[float, ...] | None,
+        format: DecodeSpec | None,
+    ) -> None: ...
+
+@final
+class Grid:
+    def __init__(self, n: int, run: int, length: int, repeat: int, middle: int) -> None: ...
+
+def dequantize(
+    codes: _U8, scales: _F32, zeros: _F32 | None, x: _F32, begin: int, end: int, grid: Grid, spec: ValueSpec
+) -> None: ...
+
+def measure(
+    x: _F32,
+    codes: _U8,
+    scales: _F32,
+    zeros: _F32 | None,
+    begin: int,
+    end: int,
+    grid: Grid,
+    spec: ValueSpec,
+    chunk_lines: int,
+    segment: int,
+    low: float,
+    high: float,
+    given: _F32 | None,
+    sums: _F64,
+    counts: NDArray[np.uint64],
+    octaves: NDArray[np.uint64],
+) -> None: ...
+
 # floating-point environment
 @final
 class ieee_environment:

@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from chipmeter.quantize.blocks import quantize
-from chipmeter.quantize.metrics import ErrorMetrics, measure, sqnr
+from chipmeter.quantize.errors import ErrorMetrics, measure
+from chipmeter.quantize.metrics import sqnr
 from chipmeter.quantize.recipes import RECIPES, Recipe, recipe_of
 from chipmeter.quantize.tensor import QuantizedTensor
 

@@ -21,7 +21,7 @@ from chipmeter._version import __version__
 from chipmeter.checkpoint import INDEX_NAME, Checkpoint
 from chipmeter.quantize.blocks import quantize
 from chipmeter.quantize.journal import Journal, journal_path
-from chipmeter.quantize.metrics import measure
+from chipmeter.quantize.errors import measure
 from chipmeter.quantize.patterns import Rule, parse_rule, recipe_for
 from chipmeter.quantize.recipes import Recipe
 from chipmeter.quantize.storage import METADATA_KEY, Description, directory_json, dismantle

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
 from chipmeter.quantize.recipes import Recipe
+from chipmeter.quantize.restore import dequantize
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,31 +76,27 @@ class QuantizedTensor:
             return self.scales
         return decode(self.scales)
 
-    def dequantize(self) -> NDArray[np.float32]:
+    def dequantize(
+        self, *, out: NDArray[np.float32] | None = None, threads: int | None = None
+    ) -> NDArray[np.float32]:
         """Return code * scale in float32: the element times its block scale (an exact product), then the tensor scale.
+
+        See `chipmeter.quantize.restore.dequantize`, which also takes packed codes.
 
         >>> from chipmeter import quantize
         >>> quantize(np.float32([0.5, 1, 2, 6]), "mxfp4").dequantize()
         array([0.5, 1. , 2. , 6. ], dtype=float32)
         """
-        if not self.recipe.plain:
-            from chipmeter.quantize.general import dequantize_general
-
-            moved = [
-                None if a is None else np.moveaxis(a, self.axis, -1)
-                for a in (self.codes, self.scales, self.zero_points)
-            ]
-            assert moved[0] is not None
-            assert moved[1] is not None
-            values = dequantize_general(moved[0], moved[1], self.tensor_scale, moved[2], self.recipe)
-            return np.ascontiguousarray(np.moveaxis(values, -1, self.axis))
-        values, scales = decode(self.codes), self.scale_values()
-        if self.recipe.granularity == "block":
-            scales = np.repeat(scales, self.recipe.block, axis=self.axis)
-            scales = scales[tuple(slice(n) for n in self.shape)]
-        with np.errstate(over="ignore", invalid="ignore"):
-            values *= scales
-            return values * self.tensor_scale if self.recipe.two_level else values
+        return dequantize(
+            self.codes,
+            self.scales,
+            self.recipe,
+            axis=self.axis,
+            tensor_scale=float(self.tensor_scale),
+            zero_points=self.zero_points,
+            out=out,
+            threads=threads,
+        )
 
     def sqnr(self, original: ArrayLike) -> float:
         """Signal-to-quantisation-noise ratio against the original, in dB: 20 log10(|x| / |x - dequantized|), inf if equal.
