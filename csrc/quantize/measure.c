@@ -128,6 +128,8 @@ static inline __attribute__((always_inline)) void measure_blocks(const float *x,
         const __m512 scale = _mm512_set1_ps(scales[k]);
         __m512 most = _mm512_mul_ps(_mm512_set1_ps(how->high), scale), least = _mm512_mul_ps(_mm512_set1_ps(how->low), scale);
         if (two_level) most = _mm512_mul_ps(most, tensor), least = _mm512_mul_ps(least, tensor);
+        const __m512 lower = _mm512_min_ps(most, least); /* the scale may be negative */
+        most = _mm512_max_ps(most, least), least = lower;
         __m512d signal = _mm512_setzero_pd(), error = signal;
         for (size_t i = 0; i < run; i += 16, x += 16, values += 16) {
             const __m512 a = _mm512_loadu_ps(x);
@@ -187,6 +189,10 @@ static inline void measure_segment(const float *x, const uint8_t *codes, const f
             const float zero = zeros ? zeros[block] : 0, scale = scales[block];
             float above = (how->high - zero) * scale, below = (how->low - zero) * scale;
             if (spec->two_level) above *= spec->tensor_scale, below *= spec->tensor_scale;
+            if (below > above) { /* a negative scale */
+                const float other = below;
+                below = above, above = other;
+            }
             const size_t whole = (next - i) & ~(size_t)(SPAN - 1), rest = next - i - whole;
             add_span(truth + i, y + i, whole, below, above, &sums);
             if (rest) {

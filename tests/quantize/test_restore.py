@@ -49,6 +49,7 @@ def by_definition(q: cm.QuantizedTensor) -> Array:
             values = values - spread(q.zero_points).astype(np.float32)
         values = values * spread(q.scale_values())
         values = values * q.tensor_scale if recipe.two_level else values
+        values = values if q.minimums is None else values + spread(q.minimums).astype(np.float32)
     if recipe.signs is None:
         return values
     return np.moveaxis(inverse_hadamard(np.ascontiguousarray(np.moveaxis(values, axis, -1)), recipe.signs), -1, axis)
@@ -68,8 +69,8 @@ def test_every_recipe_along_every_axis(name: str, tier: str) -> None:
             width = recipe.element_format.bits
             if width in (4, 6):
                 packed = pack_codes(q.codes, width)
-                got = dequantize(packed, q.scales, recipe, axis=axis, shape=shape, tensor_scale=float(q.tensor_scale),
-                                 zero_points=q.zero_points)  # fmt: skip
+                got = dequantize(packed, q.scales if q.scale_factors is None else q.scale_values(), recipe, axis=axis, shape=shape, tensor_scale=float(q.tensor_scale),
+                                 zero_points=q.zero_points, minimums=q.minimums)  # fmt: skip
                 np.testing.assert_array_equal(bits(got), want)
 
 

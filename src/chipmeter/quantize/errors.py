@@ -107,7 +107,8 @@ def measure(original: ArrayLike, quantized: QuantizedTensor, *, threads: int | N
     zeros = None if quantized.zero_points is None else rows(quantized.zero_points).astype(np.float32)
     meter = Meter(recipe, x.shape, float(quantized.tensor_scale))
     if recipe.signs is None:
-        meter.add(x, codes, scales, zeros, workers)
+        back = None if quantized.minimums is None else rows(quantized.dequantize(threads=threads))
+        meter.add(x, codes, scales, zeros, workers, back)
         return meter.result()
     turned = Meter(recipe, x.shape, float(quantized.tensor_scale))  # saturation acts on what was transformed
     turned.add(hadamard(x, recipe.signs), codes, scales, zeros, workers)
@@ -210,6 +211,8 @@ def _total(sums: list[float]) -> float:
 def _limits(recipe: Recipe) -> tuple[float, float]:
     """Say beyond which numbers, in steps of the scale, saturation cuts: half a step above the largest code."""
     element, unit = recipe.element_format, recipe.element_unit
+    if recipe.mapping == "least":  # from the least number to the largest: nothing is cut
+        return -math.inf, math.inf
     if isinstance(element, IntegerFormat):
         low = element.min if recipe.mapping is not None else -element.max
         return (low - 0.5) * unit, (element.max + 0.5) * unit

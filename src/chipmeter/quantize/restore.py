@@ -34,13 +34,14 @@ def dequantize(
     shape: tuple[int, ...] | None = None,
     tensor_scale: float = 1.0,
     zero_points: AnyArray | None = None,
+    minimums: AnyArray | None = None,
     out: NDArray[np.float32] | None = None,
     threads: int | None = None,
 ) -> NDArray[np.float32]:
     """Turn codes and scales into float32.
 
-    (code - zero point) * scale * tensor scale, from left to right, each operation rounded to float32; a Hadamard
-    transform is undone last. A NaN code gives the quiet NaN of its sign; any other NaN is the positive quiet one.
+    (code - zero point) * scale * tensor scale + minimum, from left to right, each operation rounded to float32; a
+    Hadamard transform is undone last. A NaN code gives the quiet NaN of its sign; any other NaN is the positive quiet one.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ def dequantize(
     tensor_scale : float
         For recipes of two levels.
     zero_points : ndarray of int32, optional
+    minimums : ndarray of float16, optional
     out : ndarray of float32, optional
     threads : int, optional
 
@@ -106,10 +108,17 @@ def dequantize(
             split(work, lines, thread_count(threads), max(1, GRAIN // n))
         else:
             split(_cut(raw, numbers, zeros, flat, run, spec), -(-n // run), thread_count(threads), max(1, GRAIN // run))
+    if minimums is not None:
+        _add_minimums(np.moveaxis(values, axis, -1), np.moveaxis(minimums, axis, -1).astype(np.float32), recipe.block)
     if recipe.signs is not None:
         turned = inverse_hadamard(np.ascontiguousarray(np.moveaxis(values, axis, -1)), recipe.signs)
         values[...] = np.moveaxis(turned, -1, axis)
     return values
+
+
+def _add_minimums(values: NDArray[np.float32], minimums: NDArray[np.float32], block: int) -> None:
+    """Add a number to each block of the last axis, in place."""
+    values += np.repeat(minimums, block, axis=-1)[..., : values.shape[-1]]
 
 
 def _cut(

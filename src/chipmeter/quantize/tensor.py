@@ -23,7 +23,7 @@ class QuantizedTensor:
         One code per element, in the original shape and the dtype of the element format (unpacked).
     scales : ndarray
         float32 of shape () for granularity "tensor"; float32 with the quantised axis of length 1 for "row"; for "block"
-        e8m0 or e4m3 codes with that axis of length ceil(n / block).
+        numbers or codes in the recipe's scale format with that axis of length ceil(n / block).
     tensor_scale : float32
         Second level of NVFP4; 1 otherwise.
     axis : int
@@ -31,6 +31,12 @@ class QuantizedTensor:
     recipe : Recipe
     zero_points : ndarray of int32, optional
         What a zero is coded as, of the shape of `scales`, where the recipe has a mapping.
+    minimums : ndarray of float16, optional
+        What is added to each block, of the shape of `scales` (mapping "least").
+    scale_factors : ndarray of float32, optional
+        Double quantisation: scale i, in C order, is scales[i] / scale_factors[i // second] + scale_mean.
+    scale_mean : float32
+        0 otherwise.
     """
 
     codes: AnyArray
@@ -39,6 +45,9 @@ class QuantizedTensor:
     axis: int
     recipe: Recipe
     zero_points: AnyArray | None = None
+    minimums: AnyArray | None = None
+    scale_factors: AnyArray | None = None
+    scale_mean: np.float32 = np.float32(0)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -48,8 +57,12 @@ class QuantizedTensor:
     @property
     def nbytes(self) -> int:
         """Bytes that codes (packed) and scales take in memory that wastes none."""
-        scales = self.scales.nbytes + (4 if self.recipe.two_level else 0)
-        return -(-self.codes.size * self.recipe.element_format.bits // 8) + scales
+        bits = self.recipe.element_format.bits
+        parts = self.scales.nbytes + (4 if self.recipe.two_level else 0) + (4 if self.scale_factors is not None else 0)
+        parts += sum(a.nbytes for a in (self.minimums, self.scale_factors) if a is not None)
+        if self.recipe.mapping == "affine":
+            parts += -(-self.scales.size * bits // 8)
+        return -(-self.codes.size * bits // 8) + parts
 
     def check(self) -> None:
         """Refuse parts that do not belong together: for tensors that come from a file.
@@ -69,12 +82,32 @@ class QuantizedTensor:
             )
         if self.scales.dtype.name != self.recipe.scale:
             raise ValueError(f"{self.recipe.name} has scales of {self.recipe.scale}, got {self.scales.dtype}")
+        factors = -(-self.scales.size // self.recipe.second) if self.recipe.second else None
+        for field, shape, dtype in (
+            ("zero_points", self.scales.shape if self.recipe.mapping else None, "int32"),
+            ("minimums", self.scales.shape if self.recipe.mapping == "least" else None, "float16"),
+            ("scale_factors", None if factors is None else (factors,), "float32"),
+        ):
+            part = getattr(self, field)
+            if part is None and (shape is None or field == "zero_points"):
+                continue
+            found = None if part is None else (part.shape, part.dtype.name)
+            if shape is None or found != (shape, dtype):
+                wanted = "none" if shape is None else f"{dtype} of shape {shape}"
+                raise ValueError(f"{field} of {self.recipe.name}: {wanted} wanted, got {found}")
+        if np.isnan(np.asarray(self.tensor_scale)):
+            raise ValueError(f"the tensor scale of {self.recipe.name} is NaN")
 
     def scale_values(self) -> NDArray[np.float32]:
         """Return the scales as numbers, without the tensor scale."""
         if self.scales.dtype == np.float32:
             return self.scales
-        return decode(self.scales)
+        if self.scale_factors is None:
+            return decode(self.scales)
+        flat = self.scales.reshape(-1).astype(np.float32)
+        with np.errstate(all="ignore"):
+            flat /= np.repeat(self.scale_factors, self.recipe.second)[: flat.size]
+            return (flat + self.scale_mean).reshape(self.scales.shape)
 
     def dequantize(
         self, *, out: NDArray[np.float32] | None = None, threads: int | None = None
@@ -89,11 +122,12 @@ class QuantizedTensor:
         """
         return dequantize(
             self.codes,
-            self.scales,
+            self.scales if self.scale_factors is None else self.scale_values(),
             self.recipe,
             axis=self.axis,
             tensor_scale=float(self.tensor_scale),
             zero_points=self.zero_points,
+            minimums=self.minimums,
             out=out,
             threads=threads,
         )
@@ -127,13 +161,16 @@ class QuantizedTensor:
             and self.codes.tobytes() == other.codes.tobytes()
             and self.scales.tobytes() == other.scales.tobytes()
             and self.tensor_scale.tobytes() == other.tensor_scale.tobytes()
-            and np.array_equal(_or_empty(self.zero_points), _or_empty(other.zero_points))
+            and all(
+                _or_empty(getattr(self, field)).tobytes() == _or_empty(getattr(other, field)).tobytes()
+                for field in ("zero_points", "minimums", "scale_factors", "scale_mean")
+            )
         )
 
     __hash__ = None  # type: ignore[assignment]
 
 
-def _or_empty(array: AnyArray | None) -> AnyArray:
+def _or_empty(array: AnyArray | np.float32 | None) -> AnyArray | np.float32:
     return np.empty(0, np.int32) if array is None else array
 
 
