@@ -22,8 +22,8 @@ import ml_dtypes
 import numpy as np
 
 import chipmeter as cm
-from chipmeter.cli.info import cpu_name
 from chipmeter._packing import pack_codes
+from chipmeter.cli.info import cpu_name
 from chipmeter.quantize import measure
 from chipmeter.quantize.restore import dequantize
 
@@ -46,8 +46,10 @@ class Row:
 
 
 def bits(x: Any) -> np.ndarray:
-    """The bytes of an array or tensor, whatever its dtype."""
-    array = np.ascontiguousarray(x if isinstance(x, np.ndarray) else x.contiguous().view(sys.modules["torch"].uint8).numpy())
+    """Give the bytes of an array or tensor, whatever its dtype."""
+    array = np.ascontiguousarray(
+        x if isinstance(x, np.ndarray) else x.contiguous().view(sys.modules["torch"].uint8).numpy()
+    )
     return array.reshape(-1).view(np.uint8)
 
 
@@ -86,20 +88,29 @@ def casts(x: np.ndarray, torch: Any, gfloat: Any) -> list[Row]:
         dtype = np.dtype(getattr(ml_dtypes, name))
         row.others["ml_dtypes"] = lambda dtype=dtype: x.astype(dtype)
         if torch is not None and hasattr(torch, name):
-            source = torch.from_numpy(x)
-            row.others["torch"] = lambda source=source, kind=getattr(torch, name): source.to(kind)
+            source, kind = torch.from_numpy(x), getattr(torch, name)
+            row.others["torch"] = lambda source=source, kind=kind: source.to(kind)
             if name == "float8_e8m0fnu":  # torch drops the sign
                 row.ours = lambda: cm.cast(x, "float8_e8m0fnu", overflow="torch")
                 del row.others["ml_dtypes"]
         if gfloat is not None and name == "float8_e4m3fn":
             fmt = importlib.import_module("gfloat.formats").format_info_ocp_e4m3
-            row.others["gfloat"] = lambda fmt=fmt: gfloat.encode_ndarray(fmt, gfloat.round_ndarray(fmt, x)).astype(np.uint8)
+            row.others["gfloat"] = lambda fmt=fmt: gfloat.encode_ndarray(fmt, gfloat.round_ndarray(fmt, x)).astype(
+                np.uint8
+            )
         rows.append(row)
     for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "float6_e3m2fn", "float4_e2m1fn"):
         codes = cm.cast(x, name)
-        row = Row(f"decode {name}", lambda codes=codes: cm.decode(codes), 1.2, {"ml_dtypes": lambda c=codes: c.astype(np.float32)})
+        row = Row(
+            f"decode {name}",
+            lambda codes=codes: cm.decode(codes),
+            1.2,
+            {"ml_dtypes": lambda c=codes: c.astype(np.float32)},
+        )
         if torch is not None and hasattr(torch, name):
-            held = torch.from_numpy(codes.view(np.int16 if codes.itemsize == 2 else np.uint8)).view(getattr(torch, name))
+            held = torch.from_numpy(codes.view(np.int16 if codes.itemsize == 2 else np.uint8)).view(
+                getattr(torch, name)
+            )
             row.others["torch"] = lambda held=held: held.to(torch.float32)
         rows.append(row)
     return rows
@@ -117,13 +128,18 @@ def blocks(x: np.ndarray, torch: Any, torchao: Any) -> list[Row]:
     ):  # fmt: skip
         q = cm.quantize(x, name)
         packed = q.recipe.element_format.bits == 4
-        forward, back = Row(f"quantize {name}", lambda name=name: cm.quantize(x, name), goal), Row(f"dequantize {name}", q.dequantize, 1.2)
+        forward, back = (
+            Row(f"quantize {name}", lambda name=name: cm.quantize(x, name), goal),
+            Row(f"dequantize {name}", q.dequantize, 1.2),
+        )
         if packed:
             codes = pack_codes(q.codes, 4)
             forward.name += ", packed"
             forward.ours = lambda name=name: pack_codes(cm.quantize(x, name).codes, 4)
             back.name += ", packed"
-            back.ours = lambda q=q, codes=codes: dequantize(codes, q.scales, q.recipe, shape=x.shape, tensor_scale=float(q.tensor_scale))
+            back.ours = lambda q=q, codes=codes: dequantize(
+                codes, q.scales, q.recipe, shape=x.shape, tensor_scale=float(q.tensor_scale)
+            )
         if mx is not None and element:
             kind = getattr(torch, element, element)
             if element == "fp6_e3m2":
@@ -131,7 +147,9 @@ def blocks(x: np.ndarray, torch: Any, torchao: Any) -> list[Row]:
             forward.others["torchao"] = lambda kind=kind: mx.to_mx(source, kind, 32)[1]
             scale, data = mx.to_mx(source, kind, 32)
             if name != "mxfp6-e3m2":
-                back.others["torchao"] = lambda scale=scale, data=data, kind=kind: mx.to_dtype(data, scale, kind, 32, torch.float32)
+                back.others["torchao"] = lambda scale=scale, data=data, kind=kind: mx.to_dtype(
+                    data, scale, kind, 32, torch.float32
+                )
         if nv is not None and name == "nvfp4":
             second = nv.per_tensor_amax_to_scale(source.abs().max())
             forward.others["torchao"] = lambda second=second: nv.nvfp4_quantize(
@@ -145,7 +163,7 @@ def blocks(x: np.ndarray, torch: Any, torchao: Any) -> list[Row]:
 
 
 def metrics(x: np.ndarray, copy: Work) -> list[str]:
-    """What error metrics add to a quantisation that makes them."""
+    """Time what error metrics add to a quantisation."""
     lines = []
     for name in ("mxfp8", "mxfp4", "nvfp4"):
         q = cm.quantize(x, name)
@@ -182,7 +200,9 @@ def main() -> int:
     small = x[:64]
     for row in [*casts(small, torch, gfloat), *blocks(small, torch, torchao)]:
         check(row)
-    versions = ", ".join(f"{n} {importlib.import_module(n).__version__}" for n in LIBRARIES if n == "ml_dtypes" or library(n))
+    versions = ", ".join(
+        f"{n} {importlib.import_module(n).__version__}" for n in LIBRARIES if n == "ml_dtypes" or library(n)
+    )
     parts = [
         "# Speed of conversions, beside other libraries\n\nWritten by `tools/quantize_speed.py`.\n",
         (

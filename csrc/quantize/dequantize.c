@@ -1,4 +1,5 @@
 /* Codes and scales back to numbers, of any block shape along any axis: lines of memory, each with a line of scales. */
+#include "quantize/entries.h"
 #include "quantize/products.h"
 #include "fpenv.h"
 #include "tier.h"
@@ -30,10 +31,8 @@ static void CM_NAME(dequantize)(const uint8_t *codes, const float *scales, const
     cm_fpenv_leave(saved);
 }
 
-void CM_NAME(cm_measure)(const float *, const uint8_t *, const float *, const float *, size_t, size_t, size_t, const cm_grid *,
-                         const cm_value_spec *, const cm_measure_spec *, cm_error_sums *, uint64_t *);
-
 const cm_dequantize_kernels CM_NAME(cm_dequantize) = {
     .dequantize = CM_NAME(dequantize),
     .measure = CM_NAME(cm_measure),
+    .transpose_u8 = CM_NAME(cm_transpose_u8),
 };

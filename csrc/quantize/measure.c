@@ -3,6 +3,7 @@
  * Differences and squares are binary64, each rounded once. Element i of a block is added to lane i mod 8, in order; then
  * neighbours (0 + 1, 2 + 3, ...), then the first half and the second, then the last two. Blocks are added to their chunk in
  * order. Chunks have a fixed place in the tensor, and every one has sums of its own. */
+#include "quantize/entries.h"
 #include "quantize/products.h"
 #include "fpenv.h"
 #include "tier.h"

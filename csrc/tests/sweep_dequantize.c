@@ -92,9 +92,27 @@ static uint64_t over_all(const cm_kernels *k, work work_on)
     return h;
 }
 
+static uint64_t transpose(const cm_kernels *k)
+{
+    static const size_t sizes[] = {1, 15, 16, 17, 33, 64};
+    uint64_t h = HASH_START, state = 13;
+    for (size_t a = 0; a < 6; a++)
+        for (size_t b = 0; b < 6; b++) {
+            const size_t rows = sizes[a], columns = sizes[b];
+            uint8_t *from = NEW(uint8_t, rows * columns), *to = NEW(uint8_t, columns * rows);
+            for (size_t i = 0; i < rows * columns; i++) from[i] = (uint8_t)next_random(&state);
+            k->dequantize->transpose_u8(from, rows, columns, columns, to, rows);
+            hash(&h, to, rows * columns);
+            free(from);
+            free(to);
+        }
+    return h;
+}
+
 size_t sweep_dequantize(const cm_kernels *k, result *out)
 {
     out[0] = (result){"dequantize", over_all(k, restore)};
     out[1] = (result){"measure", over_all(k, measure)};
-    return 2;
+    out[2] = (result){"transpose_u8", transpose(k)};
+    return 3;
 }

@@ -123,7 +123,6 @@ class Grid:
 def dequantize(
     codes: _U8, scales: _F32, zeros: _F32 | None, x: _F32, begin: int, end: int, grid: Grid, spec: ValueSpec
 ) -> None: ...
-
 def measure(
     x: _F32,
     codes: _U8,
@@ -142,6 +141,7 @@ def measure(
     counts: NDArray[np.uint64],
     octaves: NDArray[np.uint64],
 ) -> None: ...
+def transpose_u8(source: _U8, target: _U8) -> None: ...
 
 # floating-point environment
 @final

@@ -103,7 +103,9 @@ def test_any_codes_and_scales_against_the_reference(data: st.DataObject, name: s
 def test_one_nan_on_every_tier(tier: str) -> None:
     """The sign of a NaN code is kept; what an invalid product makes is the positive quiet NaN."""
     recipe = Recipe("mine", "float8_e5m2", "block", 2, "float32", "amax", Evidence("assumed", "test"))
-    codes = np.uint8([0x7E, 0xFE, 0x7C, 0xFC, 0x00, 0x3C, 0xFE, 0x7C]).view(cm.formats.codec.code_dtype(recipe.element_format))
+    codes = np.uint8([0x7E, 0xFE, 0x7C, 0xFC, 0x00, 0x3C, 0xFE, 0x7C]).view(
+        cm.formats.codec.code_dtype(recipe.element_format)
+    )
     scales = np.float32([1, 0, np.inf, np.nan])
     want = [0x7FC00000, 0xFFC00000, 0x7FC00000, 0x7FC00000, 0x7FC00000, 0x7F800000, 0xFFC00000, 0x7FC00000]
     assert bits(dequantize(codes, scales, recipe)).tolist() == want
@@ -124,7 +126,10 @@ def test_formats_of_a_users_own(fields: tuple[Any, ...], tier: str) -> None:
     _kernels.dequantize(codes, np.float32([1]), None, out, 0, 1, grid, spec)
     np.testing.assert_array_equal(bits(out), bits(cm.decode(codes, element)))
     finite = out[np.isfinite(out)]
-    assert all(Fraction(float(v)) in {s * element.value(c) for c in range(element.max_code + 1) for s in (1, -1)} for v in finite)
+    assert all(
+        Fraction(float(v)) in {s * element.value(c) for c in range(element.max_code + 1) for s in (1, -1)}
+        for v in finite
+    )
 
 
 def test_bad_parts_are_named() -> None:

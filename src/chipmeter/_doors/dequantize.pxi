@@ -24,6 +24,7 @@ cdef extern from "chipmeter/dequantize.h" nogil:
                            const cm_value_spec *) noexcept nogil
         void (*measure)(const float *, const uint8_t *, const float *, const float *, size_t, size_t, size_t, const cm_grid *,
                         const cm_value_spec *, const cm_measure_spec *, cm_error_sums *, uint64_t *) noexcept nogil
+        void (*transpose_u8)(const uint8_t *, size_t, size_t, size_t, uint8_t *, size_t) noexcept nogil
 
 
 cdef const cm_dequantize_kernels *active_dequantize = NULL  # of the active tier: see use_tier
@@ -38,7 +39,8 @@ cdef class ValueSpec:
     def __init__(self, int kind, int bits, bint packed, bint two_level, float tensor_scale, float unit, tuple table,
                  DecodeSpec format):
         need(0 <= kind <= 3 and (bits in (4, 6) if packed else bits == 8), "value spec out of range")
-        need((kind == 0) == (format is not None) and (kind == 1) == (table is not None), "a format for kind 0, a table for kind 1")
+        need((kind == 0) == (format is not None) and (kind == 1) == (table is not None),
+             "a format for kind 0, a table for kind 1")
         need(table is None or len(table) == 16, "a table has 16 entries")
         need(format is None or format.c.bits <= 8, "codes have at most 8 bits")
         self.c.kind, self.c.bits, self.c.packed, self.c.two_level = kind, bits, packed, two_level
@@ -84,8 +86,8 @@ def dequantize(const uint8_t[::1] codes not None, const float[::1] scales not No
 
 def measure(const float[::1] x not None, const uint8_t[::1] codes not None, const float[::1] scales not None,
             const float[::1] zeros, size_t begin, size_t end, Grid grid not None, ValueSpec spec not None, size_t chunk_lines,
-            size_t segment, float low, float high, const float[::1] given, double[:, ::1] sums not None, uint64_t[:, ::1] counts not None,
-            uint64_t[::1] octaves not None):
+            size_t segment, float low, float high, const float[::1] given,
+            double[:, ::1] sums not None, uint64_t[:, ::1] counts not None, uint64_t[::1] octaves not None):
     """Sums of chunks begin..end: (signal, error, largest) and (clipped, flushed, exact); octaves are added to."""
     cdef size_t lines = checked_grid(x.shape[0], codes.shape[0], scales.shape[0], zeros, grid, spec)
     cdef size_t chunks = end - begin, all_chunks, i
@@ -104,7 +106,22 @@ def measure(const float[::1] x not None, const uint8_t[::1] codes not None, cons
     if begin == end:
         return
     with nogil:
-        active_dequantize.measure(&x[0], &codes[0], &scales[0], zero, begin, end, lines, &grid.c, &spec.c, &how, found, &octaves[0])
+        active_dequantize.measure(&x[0], &codes[0], &scales[0], zero, begin, end, lines, &grid.c, &spec.c, &how,
+                                  found, &octaves[0])
     for i in range(chunks):
         sums[i, 0], sums[i, 1], sums[i, 2] = found[i].signal, found[i].error, found[i].largest
         counts[i, 0], counts[i, 1], counts[i, 2] = found[i].clipped, found[i].flushed, found[i].exact
+
+
+def transpose_u8(const uint8_t[:, :] source not None, uint8_t[:, :] target not None):
+    """target[j, i] = source[i, j]; the last axis of both is contiguous."""
+    cdef size_t rows = source.shape[0], columns = source.shape[1]
+    need(<size_t>target.shape[0] == columns and <size_t>target.shape[1] == rows, "source and target differ in shape")
+    if rows == 0 or columns == 0:
+        return
+    need((source.strides[1] == 1 or columns == 1) and (target.strides[1] == 1 or rows == 1),
+         "the last axis is not contiguous")
+    need(source.strides[0] >= 0 and target.strides[0] >= 0, "rows must ascend in memory")
+    with nogil:
+        active_dequantize.transpose_u8(&source[0, 0], rows, columns, source.strides[0],
+                                       &target[0, 0], target.strides[0])

@@ -199,9 +199,7 @@ class Meter:
         worst = math.nan if any(map(math.isnan, self.error)) else self.largest
         histogram = tuple((int(n) - 1024, int(self.octaves[n])) for n in np.flatnonzero(self.octaves))
         clipped = self.clipped if clipped is None else clipped
-        return ErrorMetrics(
-            self.elements, decibels, worst, relative, clipped, self.flushed, histogram, self.exact
-        )
+        return ErrorMetrics(self.elements, decibels, worst, relative, clipped, self.flushed, histogram, self.exact)
 
 
 def _total(sums: list[float]) -> float:

@@ -162,7 +162,9 @@ class Recipe:
                 f"elements are of a signed float or integer format of at most 8 bits, or unsigned integers under the "
                 f"mapping 'affine', got {self.element!r}"
             )
-        if self.mapping is not None and not (isinstance(element, IntegerFormat) and self.scale in ("float32", "float16")):
+        if self.mapping is not None and not (
+            isinstance(element, IntegerFormat) and self.scale in ("float32", "float16")
+        ):
             self._refuse("mapping is of integers under float32 or float16 scales")
         if self.scale == "float8_e4m3fn" and self.element != "float4_e2m1fn":
             self._refuse(f"scale float8_e4m3fn stands over float4_e2m1fn elements, got {self.element!r}")

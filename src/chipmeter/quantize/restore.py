@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter import _kernels, _recycle
+from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, output_array
 from chipmeter._packing import packed_bytes
 from chipmeter._threads import split, thread_count
@@ -140,9 +140,7 @@ def _cut(
 
 
 @lru_cache(maxsize=256)
-def value_spec(
-    element: Format, unit: float, packed: bool, two_level: bool, tensor_scale: float
-) -> _kernels.ValueSpec:
+def value_spec(element: Format, unit: float, packed: bool, two_level: bool, tensor_scale: float) -> _kernels.ValueSpec:
     """Build the record that says what a code is worth."""
     bits = element.bits if packed else 8
     if element.bits <= 4:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class SpecialParts:
     zero_points: NDArray[np.int32] | None = None
     minimums: AnyArray | None = None
     scale_factors: Floats | None = None
-    scale_mean: np.float32 = np.float32(0)
+    scale_mean: np.float32 = field(default_factory=np.float32)
 
 
 def quantize_special(x: Floats, rule: Recipe) -> SpecialParts:
