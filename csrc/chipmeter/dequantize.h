@@ -55,6 +55,8 @@ typedef struct {
     void (*measure)(const float *x, const uint8_t *codes, const float *scales, const float *zeros, size_t begin, size_t end,
                     size_t lines, const cm_grid *grid, const cm_value_spec *spec, const cm_measure_spec *how,
                     cm_error_sums *chunks, uint64_t *octaves);
+    /* groups of two codes of 4 bits, or four of 6, to one byte, or three; the first code lowest */
+    void (*pack)(const uint8_t *codes, uint8_t *packed, size_t groups, int bits);
     /* to[j][i] = from[i][j]; strides in bytes */
     void (*transpose_u8)(const uint8_t *from, size_t rows, size_t columns, size_t from_stride, uint8_t *to, size_t to_stride);
 } cm_dequantize_kernels;

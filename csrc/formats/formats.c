@@ -76,33 +76,32 @@ static inline uint32_t e8m0_code(int32_t exponent, uint32_t fraction, uint32_t s
     uint32_t half = cm_mask32(fraction >= 0x400000u) & 1u;
     uint32_t above_half = (cm_mask32(fraction > 0x400000u) | cm_mask32(fraction == 0x400000u && sticky != 0)) & 1u;
     int32_t code = exponent + 127;
-    uint32_t carry = 0;
-    if (rule == CM_E8M0_CEIL) carry = more;
-    else if (rule == CM_E8M0_NEAREST_UP) carry = code == 0 ? more : half;
-    else if (rule == CM_E8M0_NEAREST_EVEN) carry = above_half | (half & (uint32_t)code & 1u);
-    code += (int32_t)carry;
-    return code < 0 ? 0 : (uint32_t)code;
+    uint32_t up = cm_select32(cm_mask32(code == 0), more, half), even = above_half | (half & (uint32_t)code & 1u);
+    code += (int32_t)((more & cm_mask32(rule == CM_E8M0_CEIL)) | (up & cm_mask32(rule == CM_E8M0_NEAREST_UP))
+                      | (even & cm_mask32(rule == CM_E8M0_NEAREST_EVEN)));
+    return (uint32_t)code & ~cm_mask32(code < 0);
 }
 
 static inline uint32_t e8m0_resolve(uint32_t code, int negative, int zero, int infinite, int nan, const cm_e8m0_spec *s)
 {
-    if (nan) return s->nan;
-    if (zero) return s->zero;
-    if (negative && !s->ignore_sign) return s->negative;
-    if (infinite) return s->infinity;
-    return code > 254 ? s->overflow : code;
+    uint32_t result = cm_select32(cm_mask32(code > 254), s->overflow, code); /* masks: the loops below are vectors */
+    result = cm_select32(cm_mask32(infinite), s->infinity, result);
+    result = cm_select32(cm_mask32(negative) & cm_mask32(!s->ignore_sign), s->negative, result);
+    result = cm_select32(cm_mask32(zero), s->zero, result);
+    return cm_select32(cm_mask32(nan), s->nan, result);
 }
 
-static void CM_NAME(encode_f32_e8m0)(const float *x, uint8_t *codes, size_t n, const cm_e8m0_spec *spec)
+static void CM_NAME(encode_f32_e8m0)(const float *restrict x, uint8_t *restrict codes, size_t n, const cm_e8m0_spec *given)
 {
+    const cm_e8m0_spec copy = *given, *spec = &copy; /* a local no store can alias */
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = cm_bits32(x[i]), a = bits & 0x7fffffffu;
         int32_t exponent = (int32_t)(a >> 23) - 127;
         uint32_t fraction = a & 0x7fffffu;
-        if (exponent == -127) { /* a float32 subnormal: 2^-127 is its bit 22; anything lower rounds to code 0 or up to it */
-            exponent = fraction & 0x400000u ? -127 : -128;
-            fraction = exponent == -127 ? (fraction << 1) & 0x7fffffu : 0;
-        }
+        /* a float32 subnormal: 2^-127 is its bit 22; anything lower rounds to code 0 or up to it */
+        uint32_t subnormal = cm_mask32(exponent == -127), reached = cm_mask32((fraction & 0x400000u) != 0);
+        exponent -= (int32_t)(subnormal & ~reached & 1u);
+        fraction = cm_select32(subnormal, (fraction << 1) & 0x7fffffu & reached, fraction);
         codes[i] = (uint8_t)e8m0_resolve(e8m0_code(exponent, fraction, 0, spec->rule), (int)(bits >> 31), a == 0,
                                          a == 0x7f800000u, a > 0x7f800000u, spec);
     }

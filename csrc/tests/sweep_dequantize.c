@@ -109,10 +109,27 @@ static uint64_t transpose(const cm_kernels *k)
     return h;
 }
 
+static uint64_t pack(const cm_kernels *k)
+{
+    uint64_t h = HASH_START, state = 17;
+    for (size_t groups = 1; groups < 70; groups += 3)
+        for (int bits = 4; bits <= 6; bits += 2) {
+            const size_t unit = bits == 4 ? 2 : 4, bytes = bits == 4 ? 1 : 3;
+            uint8_t *codes = NEW(uint8_t, groups * unit), *packed = NEW(uint8_t, groups * bytes);
+            for (size_t i = 0; i < groups * unit; i++) codes[i] = (uint8_t)next_random(&state);
+            k->dequantize->pack(codes, packed, groups, bits);
+            hash(&h, packed, groups * bytes);
+            free(codes);
+            free(packed);
+        }
+    return h;
+}
+
 size_t sweep_dequantize(const cm_kernels *k, result *out)
 {
     out[0] = (result){"dequantize", over_all(k, restore)};
     out[1] = (result){"measure", over_all(k, measure)};
     out[2] = (result){"transpose_u8", transpose(k)};
-    return 3;
+    out[3] = (result){"pack", pack(k)};
+    return 4;
 }

@@ -24,6 +24,7 @@ cdef extern from "chipmeter/dequantize.h" nogil:
                            const cm_value_spec *) noexcept nogil
         void (*measure)(const float *, const uint8_t *, const float *, const float *, size_t, size_t, size_t, const cm_grid *,
                         const cm_value_spec *, const cm_measure_spec *, cm_error_sums *, uint64_t *) noexcept nogil
+        void (*pack)(const uint8_t *, uint8_t *, size_t, int) noexcept nogil
         void (*transpose_u8)(const uint8_t *, size_t, size_t, size_t, uint8_t *, size_t) noexcept nogil
 
 
@@ -125,3 +126,14 @@ def transpose_u8(const uint8_t[:, :] source not None, uint8_t[:, :] target not N
     with nogil:
         active_dequantize.transpose_u8(&source[0, 0], rows, columns, source.strides[0],
                                        &target[0, 0], target.strides[0])
+
+
+def pack(const uint8_t[::1] codes not None, uint8_t[::1] packed not None, int bits):
+    """Whole groups of codes of 4 or 6 bits, densely, the first code in the lowest bits."""
+    need(bits == 4 or bits == 6, "codes of 4 or 6 bits")
+    cdef size_t unit = 2 if bits == 4 else 4, groups = codes.shape[0] // unit
+    need(<size_t>codes.shape[0] == groups * unit, "codes must fill whole groups")
+    need(<size_t>packed.shape[0] == groups * (1 if bits == 4 else 3), "codes and packed bytes differ in number")
+    if groups:
+        with nogil:
+            active_dequantize.pack(&codes[0], &packed[0], groups, bits)
