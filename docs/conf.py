@@ -28,3 +28,8 @@ html_theme = "furo"
 html_title = f"chipmeter {version}"
 html_copy_source = False
 html_show_copyright = False
+
+
+def setup(app):
+    """Drop the empty line before a closing fence, which doctest needs and readers do not."""
+    app.connect("source-read", lambda app, name, source: source.__setitem__(0, source[0].replace("\n\n```\n", "\n```\n")))
