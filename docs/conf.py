@@ -32,4 +32,6 @@ html_show_copyright = False
 
 def setup(app):
     """Drop the empty line before a closing fence, which doctest needs and readers do not."""
-    app.connect("source-read", lambda app, name, source: source.__setitem__(0, source[0].replace("\n\n```\n", "\n```\n")))
+    app.connect(
+        "source-read", lambda app, name, source: source.__setitem__(0, source[0].replace("\n\n```\n", "\n```\n"))
+    )
