@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from chipmeter.collectives import all_reduce, quantised_all_reduce, reduce, schedule
-from conftest import page_aligned
 
 RANKS, COUNT = 64, 1 << 20  # 256 MiB of float32: enough to leave the caches
 

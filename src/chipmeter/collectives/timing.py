@@ -149,21 +149,22 @@ def _best(found: Sequence[Quote], size: Floats) -> tuple[Floats, npt.NDArray[np.
     table = [np.where((q.choice.least <= size) & (size < q.choice.most), q.seconds(size), np.inf) for q in found]
     which = np.argmin(np.stack(table), axis=0)
     times = np.take_along_axis(np.stack(table), which[None], axis=0)[0]
-    for bound in _bounds(found):
+    for bound in bounds(found):
         # Chosen by size alone: a longer vector is never quicker than the longest under the algorithm before.
-        times = np.where(size >= bound, np.maximum(times, _floor(found, bound)), times)
+        times = np.where(size >= bound, np.maximum(times, floor_at(found, bound)), times)
     return times, which
 
 
-def _bounds(found: Sequence[Quote]) -> list[float]:
+def bounds(found: Sequence[Quote]) -> list[float]:
+    """List the sizes below which something is considered."""
     return sorted({q.choice.most for q in found if math.isfinite(q.choice.most)})
 
 
-def _floor(found: Sequence[Quote], size: float) -> float:
+def floor_at(found: Sequence[Quote], size: float) -> float:
     """Longest time at the bounds up to a size, each under what is considered just below it."""
     return max(
         min(q.at(bound) for q in found if q.choice.least < bound <= q.choice.most)
-        for bound in _bounds(found)
+        for bound in bounds(found)
         if bound <= size
     )
 
@@ -186,7 +187,7 @@ def duration(operation: str, size: float, on: Topology, ranks: int, *, spread: i
             best = min(best, one.at(size))
         bounded |= size >= one.choice.most
     if bounded:
-        floor = _floor(found, size)
+        floor = floor_at(found, size)
     return max(best, floor)
 
 
