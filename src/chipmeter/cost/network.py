@@ -14,13 +14,15 @@ from chipmeter.cost.device import Device
 from chipmeter.cost.fitting import Array
 
 
-def collective_seconds(chip: Device, op: str, size: float, ranks: float, spread: float | None = None) -> float:
+def collective_seconds(
+    chip: Device, op: str, size: float, ranks: float, spread: float | None = None, *, engine: bool = False
+) -> float:
     """Time one collective of `size` bytes (the whole vector) over `ranks` chips, as its schedule is priced.
 
     Parameters
     ----------
     chip : Device
-    op : {"all-reduce", "all-gather", "reduce-scatter", "all-to-all"}
+    op : {"all-reduce", "all-gather", "reduce-scatter", "all-to-all", "send-recv"}
         Or with underscores.
     size : float
         Bytes of the full vector; for all-to-all, bytes that each rank sends.
@@ -29,6 +31,8 @@ def collective_seconds(chip: Device, op: str, size: float, ranks: float, spread:
     spread : float, optional
         Chips over which the group is strided: a group of 8 that takes every 4th chip spreads over 32. By default
         neighbours.
+    engine : bool
+        Whether a serving engine runs, whose all-reduce kernels take less latency than NCCL's.
 
     Examples
     --------
@@ -41,12 +45,19 @@ def collective_seconds(chip: Device, op: str, size: float, ranks: float, spread:
     n = max(1, round(ranks))
     if n == 1 or size <= 0:
         return 0.0
-    on, _ = _group(chip.id, chip.link, chip.network, chip.domain, n, _stride(n, spread))
+    stride = 1 if spread is None else max(1, int(spread // n))
+    on, _ = _group(chip.id, chip.link, chip.network, chip.domain, n, stride, engine)
     return duration(op.replace("-", "_"), size, on, n)
 
 
 def collective_times(
-    chip: Device, op: str, size: npt.ArrayLike, ranks: npt.ArrayLike, spread: npt.ArrayLike | None = None
+    chip: Device,
+    op: str,
+    size: npt.ArrayLike,
+    ranks: npt.ArrayLike,
+    spread: npt.ArrayLike | None = None,
+    *,
+    engine: bool = False,
 ) -> Array:
     """Time many collectives at once; arrays are broadcast. Each is what `collective_seconds` gives.
 
@@ -62,16 +73,13 @@ def collective_times(
     n, stride = np.broadcast_arrays(n, stride)
     kinds, which = np.unique((n << 32) | np.where(n > 1, stride, 1), return_inverse=True)
     groups = [
-        _group(chip.id, chip.link, chip.network, chip.domain, kind >> 32, kind & 0xFFFFFFFF) for kind in kinds.tolist()
+        _group(chip.id, chip.link, chip.network, chip.domain, kind >> 32, kind & 0xFFFFFFFF, engine)
+        for kind in kinds.tolist()
     ]
     return seconds_of(op.replace("-", "_"), size, groups, which.reshape(n.shape))
 
 
-def _stride(ranks: int, spread: float | None) -> int:
-    return 1 if spread is None else max(1, int(spread // ranks))
-
-
 @functools.lru_cache(maxsize=1 << 16)
-def _group(chip: str, link: float, network: float, domain: int, ranks: int, stride: int) -> Group:
+def _group(chip: str, link: float, network: float, domain: int, ranks: int, stride: int, engine: bool) -> Group:
     """Links that a strided group sees of a device at its rates."""
-    return rated(chip, link, network, domain, ranks * stride).spaced(stride), ranks
+    return rated(chip, link, network, domain, ranks * stride, engine=engine).spaced(stride), ranks
