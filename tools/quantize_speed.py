@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -200,9 +201,7 @@ def main() -> int:
     small = x[:64]
     for row in [*casts(small, torch, gfloat), *blocks(small, torch, torchao)]:
         check(row)
-    versions = ", ".join(
-        f"{n} {importlib.import_module(n).__version__}" for n in LIBRARIES if n == "ml_dtypes" or library(n)
-    )
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES if library(name))
     parts = [
         "# Speed of conversions, beside other libraries\n\nWritten by `tools/quantize_speed.py`.\n",
         (
