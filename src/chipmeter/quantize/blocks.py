@@ -84,7 +84,9 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
             f"recipe {rule.name!r} takes whole blocks of {rule.rows} x {rule.block}, got shape {source.shape} along axis {axis}"
         )
     if rule.special:
-        return _quantize_special(moved, rule, axis)
+        from chipmeter.quantize.special import quantize_special
+
+        return quantize_special(source, rule, axis)
     tensor_scale, zero = np.float32(1), None
     if not rule.plain:
         from chipmeter.quantize.general import quantize_general
@@ -99,23 +101,6 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     if zero is not None:
         zero = np.ascontiguousarray(np.moveaxis(zero, -1, axis))
     return QuantizedTensor(np.ascontiguousarray(np.moveaxis(codes, -1, axis)), scales, tensor_scale, axis, rule, zero)
-
-
-def _quantize_special(moved: NDArray[np.float32], rule: Recipe, axis: int) -> QuantizedTensor:
-    from chipmeter.quantize.special import quantize_special
-
-    parts = quantize_special(moved, rule)
-
-    def back(a: AnyArray | None) -> AnyArray | None:
-        return None if a is None else np.ascontiguousarray(np.moveaxis(a, -1, axis))
-
-    codes, scales = back(parts.codes), back(parts.scales)
-    assert codes is not None
-    assert scales is not None
-    return QuantizedTensor(
-        codes, scales, np.float32(1), axis, rule, back(parts.zero_points), back(parts.minimums), parts.scale_factors,
-        parts.scale_mean,
-    )  # fmt: skip
 
 
 def _quantize_blocks(x: NDArray[np.float32], rule: Recipe, threads: int) -> tuple[AnyArray, AnyArray, np.float32]:
