@@ -126,6 +126,15 @@ typedef struct {
     int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k, at most 1024 */
 } cm_integer_args;
 
+typedef struct {
+    size_t rows, columns, depth;    /* depth in bytes of eight bits each; c, d: rows x columns int32; c may be NULL */
+    const uint8_t *a, *b;           /* strides as in cm_integer_args */
+    ptrdiff_t a_line, a_along, b_line, b_along;
+    const int32_t *c;
+    int32_t *d;
+    int32_t both;                   /* 1: count the bits set in a and b; 0: those in which they differ */
+} cm_binary_args;
+
 #define CM_LANES 32                 /* columns of B that lie side by side for the models of AMD */
 #define CM_EXPONENT_BIAS 128        /* of their packed exponents; a zero has a large negative one */
 #define CM_EXPONENT_NONE 8192       /* in a range: no element at the low end, NaN or infinity at the high end */
@@ -176,6 +185,8 @@ typedef struct {
     void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     size_t (*integer_workspace)(void);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
+    size_t (*binary_workspace)(void);
+    void (*binary)(const cm_binary_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*grouped_workspace)(void);
     void (*grouped)(const cm_grouped_args *args, size_t row_begin, size_t row_end, void *workspace);
 } cm_matmul_kernels;

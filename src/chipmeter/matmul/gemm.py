@@ -13,6 +13,7 @@ from chipmeter._threads import thread_count
 from chipmeter.matmul.execute import execute
 from chipmeter.matmul.names import unit as find_unit
 from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
+from chipmeter.matmul.packed import depth, elements, is_packed
 from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
 
@@ -45,7 +46,8 @@ def matmul(
     Parameters
     ----------
     a : ndarray (..., M, K) or QuantizedTensor
-        Of the dtype of `unit.a` (ml_dtypes types; float32 for tf32, whose low 13 bits are ignored). Any strides.
+        Of the dtype of `unit.a` (ml_dtypes types; float32 for tf32, whose low 13 bits are ignored). Any strides. Of 4-bit
+        integers and bits also uint8 that packs them along K (see `chipmeter.matmul.packed`).
     b : ndarray (..., K, N) or QuantizedTensor
         Leading dimensions broadcast as in `numpy.matmul`.
     c : ndarray (..., M, N), optional
@@ -100,6 +102,8 @@ def matmul(
         from chipmeter.matmul import library  # most products have none around them
         from chipmeter.matmul.gemms import gemm as find_gemm
 
+        if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):  # K is cut between elements
+            a, b = elements(a, chosen.a, -1), elements(b, chosen.b, -2)
         plain = partial(matmul, unit=chosen, threads=threads)
         record, workers = find_gemm(gemm), thread_count(threads)
         return library.run(record, chosen, plain, a, b, c, bias, scale_a, scale_b, out, workers)
@@ -108,9 +112,11 @@ def matmul(
     a, scale_a, alpha_a = _unwrap(a, scale_a, "a", chosen, -1)
     b, scale_b, alpha_b = _unwrap(b, scale_b, "b", chosen, -2)
     left, right = check_operand(a, chosen.a, "a", chosen), check_operand(b, chosen.b, "b", chosen)
-    (m, k), (k_b, n) = left.shape[-2:], right.shape[-2:]
+    m, n = left.shape[-2], right.shape[-1]
+    k, k_b = depth(left, chosen.a, -1), depth(right, chosen.b, -2)
     if k != k_b:
-        raise ValueError(f"a and b must share K: a has shape {left.shape}, b has shape {right.shape}")
+        packed = f" ({k} and {k_b} elements)" if is_packed(left, chosen.a) or is_packed(right, chosen.b) else ""
+        raise ValueError(f"a and b must share K: a has shape {left.shape}, b has shape {right.shape}{packed}")
     try:
         batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
@@ -126,8 +132,8 @@ def matmul(
     result = output_array(out, shape, operand_dtype(chosen.d), left, right, c)
     workers = thread_count(threads)
 
-    left = np.broadcast_to(left, (*batch, m, k))
-    right = np.broadcast_to(right, (*batch, k, n))
+    left = np.broadcast_to(left, (*batch, *left.shape[-2:]))
+    right = np.broadcast_to(right, (*batch, *right.shape[-2:]))
     for at in np.ndindex(*batch):
         pair: tuple[Scales, Scales] = (None, None)
         if scales is not None:

@@ -18,6 +18,7 @@ from chipmeter.reference.tables import IntegerLayout, decode_integer, integer_la
 from chipmeter.reference.terms import blocks, check_lengths
 
 IntegerOverflow = Literal["wrap", "clamp"]
+BinaryOperation = Literal["xor", "and"]
 
 _S32 = IntegerLayout(32, True)
 
@@ -149,6 +150,32 @@ def integer_dot(
         total += sum(decode_integer(x, ia) * decode_integer(y, ib) for x, y in zip(a[block], b[block], strict=True))
         total = decode_integer(total % 2**32, _S32) if overflow == "wrap" else _S32.clamp(total)
     return total % 2**32
+
+
+def binary_dot(a: Sequence[int], b: Sequence[int], c: int, operation: BinaryOperation) -> int:
+    """Count into a 32-bit accumulator that wraps: the places where the bits differ, or where both are set.
+
+    PTX has no clamping form, so the depth of an instruction does not matter.
+
+    Parameters
+    ----------
+    a, b : sequence of int
+        Bits, 0 or 1.
+    c : int
+        Two's complement code of the accumulator, 0 <= c < 2^32.
+    operation : {"xor", "and"}
+
+    Examples
+    --------
+    >>> binary_dot([0, 0, 1, 1], [0, 1, 0, 1], 5, "xor"), binary_dot([0, 0, 1, 1], [0, 1, 0, 1], 2**32 - 1, "and")
+    (7, 0)
+    """
+    check_lengths(a, b)
+    if operation not in get_args(BinaryOperation):
+        raise unknown_name("binary operation", operation, get_args(BinaryOperation))
+    if not set(a) | set(b) <= {0, 1}:
+        raise ValueError("binary operands hold 0 and 1")
+    return (c + sum(x != y if operation == "xor" else x and y for x, y in zip(a, b, strict=True))) % 2**32
 
 
 def _products(a: Sequence[int], b: Sequence[int], a_type: str | Layout, b_type: str | Layout) -> list[Value]:

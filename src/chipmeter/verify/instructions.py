@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chipmeter._arrays import AnyArray
-from chipmeter.matmul import Chain, IntegerDot, Unit, units
+from chipmeter.matmul import BinaryDot, Chain, IntegerDot, Unit, units
 from chipmeter.matmul.operands import operand_dtype
 from chipmeter.matmul.units import OPERANDS
 
@@ -64,7 +64,7 @@ class Instruction:
         for u in found:
             if _depth_suffix(u) is not None:
                 continue
-            if isinstance(u.model, (Chain, IntegerDot)):  # one sum, however many products an instruction holds
+            if isinstance(u.model, (Chain, IntegerDot, BinaryDot)):  # one sum, however many products an instruction holds
                 return replace(u, k=self.k)
             if self.k % u.k == 0 or padded:  # a chain of shorter instructions
                 return u
@@ -74,6 +74,8 @@ class Instruction:
         if (u.a, u.b, u.c, u.d, u.scale, u.scale_block) != (*self.types, self.scale, self.scale_block):
             return False
         if isinstance(u.model, IntegerDot) and u.model.clamp != ("satfinite" in self.text):
+            return False
+        if isinstance(u.model, BinaryDot) and f"{u.model.operation}.popc" not in self.text:
             return False
         # CDNA2 has two bf16 instructions of the same shape; `_1k` multiplies four at a time, the older one two
         return ("-1k" in u.name) == self.text.endswith("_1k")

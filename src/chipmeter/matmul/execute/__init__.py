@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from chipmeter._arrays import AnyArray
+from chipmeter.matmul.execute.binary import binary
 from chipmeter.matmul.execute.chain import chain
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.integer import integer
@@ -14,7 +15,18 @@ from chipmeter.matmul.execute.lanes import lanes
 from chipmeter.matmul.execute.paired import paired
 from chipmeter.matmul.execute.policies import POLICIES, policy
 from chipmeter.matmul.operands import values
-from chipmeter.matmul.units import Chain, ExactDot, FlooredDot, FlushedDot, FusedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul.packed import as_bytes
+from chipmeter.matmul.units import (
+    BinaryDot,
+    Chain,
+    ExactDot,
+    FlooredDot,
+    FlushedDot,
+    FusedDot,
+    IntegerDot,
+    PairedHalves,
+    Unit,
+)
 
 
 def execute(
@@ -31,7 +43,9 @@ def execute(
         case Chain():
             chain(a, b, c, d, unit, unit.model, scales, threads)
         case IntegerDot():
-            integer(a, b, c, d, unit, unit.model, threads)
+            integer(as_bytes(a, unit.a, -1), as_bytes(b, unit.b, -2), c, d, unit, unit.model, threads)
+        case BinaryDot():
+            binary(as_bytes(a, unit.a, -1), as_bytes(b, unit.b, -2), c, d, unit.model, threads)
         case ExactDot() | FlushedDot() | FlooredDot():
             addend = None if c is None else np.ascontiguousarray(c, np.float32)
             d[...] = lanes(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, threads)
