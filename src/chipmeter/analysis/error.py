@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter.analysis.bound import bound
-from chipmeter.analysis.exact import Float64, exact_product, plus, values
+from chipmeter.analysis.exact import Float64, exact_product, factors, plus
 from chipmeter.analysis.steps import ablate
 from chipmeter.matmul import Order, Unit, matmul
 from chipmeter.matmul import unit as find_unit

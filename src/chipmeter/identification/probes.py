@@ -277,10 +277,17 @@ def _operation(dots: Dots) -> str:
     sums = [int(v) for v in dots([[x] for x, _ in pairs], [[y] for _, y in pairs])]
     zeros = sums[0] // dots.step
     table = tuple(v - sums[0] + zeros for v in sums)
-    return _OPERATIONS.get(table, "a sum of " + ", ".join(f"{x} and {y}: {v}" for (x, y), v in zip(pairs, table, strict=True)))
+    return _OPERATIONS.get(
+        table, "a sum of " + ", ".join(f"{x} and {y}: {v}" for (x, y), v in zip(pairs, table, strict=True))
+    )
 
 
-_OPERATIONS = {(0, 1, 1, 0): "xor", (0, 0, 0, 1): "and", (0, 1, 1, 1): "or", (1, 0, 0, 1): "xnor"}
+_OPERATIONS: dict[tuple[int, ...], str] = {
+    (0, 1, 1, 0): "xor",
+    (0, 0, 0, 1): "and",
+    (0, 1, 1, 1): "or",
+    (1, 0, 0, 1): "xnor",
+}
 
 
 def _count(dots: Dots) -> str:

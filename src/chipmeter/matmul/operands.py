@@ -56,7 +56,11 @@ def check_operand(x: Any, kind: str, what: str, unit: Unit) -> AnyArray:
     want = operand_dtype(kind)
     if x.dtype != want and not is_packed(x, kind):
         packed = f", or uint8 with {PER_BYTE[kind]} per byte along K" if kind in PER_BYTE else ""
-        hint = f"; cast it first: chipmeter.cast({what}, {OPERANDS[kind]!r})" if x.dtype.kind == "f" and kind != "b1" else ""
+        hint = (
+            f"; cast it first: chipmeter.cast({what}, {OPERANDS[kind]!r})"
+            if x.dtype.kind == "f" and kind != "b1"
+            else ""
+        )
         raise TypeError(f"{what} must have dtype {want} ({kind}){packed} for {unit.name}, got {x.dtype}{hint}")
     if x.ndim < 2:
         raise ValueError(f"{what} must have at least two dimensions, got shape {x.shape}")

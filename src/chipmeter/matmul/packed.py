@@ -35,7 +35,7 @@ def depth(x: AnyArray, kind: str, axis: Axis) -> int:
     >>> depth(np.zeros((1, 4), np.uint8), "b1", -1)
     32
     """
-    return x.shape[axis] * (PER_BYTE[kind] if is_packed(x, kind) else 1)
+    return int(x.shape[axis]) * (PER_BYTE[kind] if is_packed(x, kind) else 1)
 
 
 def as_bytes(x: AnyArray, kind: str, axis: Axis) -> AnyArray:
@@ -50,8 +50,8 @@ def as_bytes(x: AnyArray, kind: str, axis: Axis) -> AnyArray:
         return x
     low = _nibbles(x, axis) if is_packed(x, kind) else x.view(np.uint8)
     if kind == "u4":
-        return low & np.uint8(15)
-    up = np.left_shift(low, 4).view(np.int8)
+        return np.asarray(low & np.uint8(15))
+    up = np.asarray(low << np.uint8(4)).view(np.int8)
     return np.right_shift(up, 4, out=up)
 
 
@@ -75,8 +75,7 @@ def _nibbles(x: AnyArray, axis: Axis) -> AnyArray:
     shape = list(x.shape)
     shape[axis] *= 2
     out = np.empty(shape, np.uint8)
-    even, odd = (slice(0, None, 2), slice(1, None, 2))
-    rest = (slice(None),) * (-1 - axis)
-    out[(..., even, *rest)] = x
-    out[(..., odd, *rest)] = x >> np.uint8(4)
+    last = np.swapaxes(out, axis, -1)
+    last[..., ::2] = np.swapaxes(x, axis, -1)
+    last[..., 1::2] = np.swapaxes(x >> np.uint8(4), axis, -1)
     return out

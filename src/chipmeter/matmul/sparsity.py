@@ -18,7 +18,7 @@ from chipmeter._arrays import AnyArray
 from chipmeter.evidence import Evidence
 from chipmeter.matmul.gemm import matmul
 from chipmeter.matmul.names import unit as find_unit
-from chipmeter.matmul.units import BinaryDot, Chain, FusedDot, IntegerDot, Order, Unit
+from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Order, Unit
 
 EVIDENCE = Evidence(
     "assumed",
@@ -275,7 +275,7 @@ def sparse_matmul(
         raise TypeError(f"a must be a Sparse operand (see sparsify), got {type(a).__name__}")
     if chosen.scale is not None:
         raise ValueError(f"sparse operands with block scales are not described publicly; {chosen.name} is block-scaled")
-    if isinstance(chosen.model, BinaryDot):
+    if chosen.a == "b1":
         raise ValueError(f"no instruction multiplies sparse bits; {chosen.name} is dense only")
     if not isinstance(b, np.ndarray) or b.ndim != 2 or b.shape[0] != a.shape[1]:
         raise ValueError(

@@ -22,6 +22,10 @@ from chipmeter.matmul.models import (
 )
 
 __all__ = [
+    "INTEGERS",
+    "OPERANDS",
+    "SCALES",
+    "TRUNCATED",
     "BinaryDot",
     "Chain",
     "ExactDot",
@@ -30,13 +34,9 @@ __all__ = [
     "FusedDot",
     "IntegerDot",
     "Model",
-    "INTEGERS",
-    "OPERANDS",
     "Order",
     "Output",
     "PairedHalves",
-    "SCALES",
-    "TRUNCATED",
     "Unit",
 ]
 

@@ -64,7 +64,9 @@ class Instruction:
         for u in found:
             if _depth_suffix(u) is not None:
                 continue
-            if isinstance(u.model, (Chain, IntegerDot, BinaryDot)):  # one sum, however many products an instruction holds
+            if isinstance(
+                u.model, (Chain, IntegerDot, BinaryDot)
+            ):  # one sum, however many products an instruction holds
                 return replace(u, k=self.k)
             if self.k % u.k == 0 or padded:  # a chain of shorter instructions
                 return u
