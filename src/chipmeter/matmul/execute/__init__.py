@@ -15,7 +15,6 @@ from chipmeter.matmul.execute.lanes import lanes
 from chipmeter.matmul.execute.paired import paired
 from chipmeter.matmul.execute.policies import POLICIES, policy
 from chipmeter.matmul.operands import values
-from chipmeter.matmul.packed import as_bytes
 from chipmeter.matmul.units import (
     BinaryDot,
     Chain,
@@ -42,10 +41,10 @@ def execute(
             d[...] = policy(a, b, c, unit, unit.model, scales, threads, execute)
         case Chain():
             chain(a, b, c, d, unit, unit.model, scales, threads)
-        case IntegerDot():
-            integer(as_bytes(a, unit.a, -1), as_bytes(b, unit.b, -2), c, d, unit, unit.model, threads)
         case BinaryDot():
-            binary(as_bytes(a, unit.a, -1), as_bytes(b, unit.b, -2), c, d, unit.model, threads)
+            binary(a, b, c, d, unit.model, threads)
+        case IntegerDot():
+            integer(a, b, c, d, unit, unit.model, threads)
         case ExactDot() | FlushedDot() | FlooredDot():
             addend = None if c is None else np.ascontiguousarray(c, np.float32)
             d[...] = lanes(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, threads)
