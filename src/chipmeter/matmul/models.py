@@ -5,6 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+
+def check_integers(record: object, *names: str) -> None:
+    """Refuse fields of a record that are no integers.
+
+    Raises
+    ------
+    TypeError
+    """
+    for name in names:
+        value = getattr(record, name)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"{type(record).__name__}: {name} must be an integer, got {value!r}")
+
+
 Output = Literal["rz-f32", "rz-e8m13", "rne-f16"]
 Order = Literal[
     "sequential",
@@ -48,6 +62,7 @@ class FusedDot:
     group: int = 0
 
     def __post_init__(self) -> None:
+        check_integers(self, "products", "fraction_bits", "floor_exponent", "group")
         most, bits = (64, 35) if self.group else (32, 25)
         if not 1 <= self.products <= most or not 10 <= self.fraction_bits <= bits:
             raise ValueError(
@@ -105,6 +120,7 @@ class Chain:
     lanes: int = 1
 
     def __post_init__(self) -> None:
+        check_integers(self, "tile", "lanes")
         if self.order not in get_args(Order):
             raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {self.order!r}")
         if self.tile < 0 or (self.tile == 0 and self.order != "sequential"):
@@ -145,6 +161,7 @@ class ExactDot:
     products: int
 
     def __post_init__(self) -> None:
+        check_integers(self, "products")
         if not 1 <= self.products <= 16:
             raise ValueError(f"an exact step has 1..16 products, got {self.products}")
 
@@ -156,6 +173,7 @@ class FlushedDot:
     products: int
 
     def __post_init__(self) -> None:
+        check_integers(self, "products")
         if self.products not in (2, 4):
             raise ValueError(f"a flushed step has 2 or 4 products, got {self.products}")
 
@@ -180,6 +198,7 @@ class FlooredDot:
     groups: int = 1
 
     def __post_init__(self) -> None:
+        check_integers(self, "products", "fraction_bits", "groups")
         if not 1 <= self.products <= 16 or not 10 <= self.fraction_bits <= 24:
             raise ValueError(
                 f"a floored step has 1..16 products and 10..24 fraction bits, got {self.products} and {self.fraction_bits}"

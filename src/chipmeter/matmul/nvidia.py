@@ -16,6 +16,11 @@ _DEVICES = Evidence(
     "hardware", "device outputs of Khattak & Mikaitis (MATLAB-tensor-core) and mmaemu 0.1.0", "2025/2026"
 )
 _MMASIM = Evidence("inferred", "MMA-Sim 2.1.1: its authors' randomised comparisons on the device", "2026-10")
+_DISPUTED = Evidence(
+    "inferred",
+    "MMA-Sim 2.1.1 takes Turing's m8n8k4 to be Volta's, 23 bits; its first version and paper (arXiv:2511.10909v1) say 24",
+    "2026-10",
+)
 _PTX = Evidence("documented", "PTX ISA: mma, wgmma, tcgen05 (.satfinite clamps, otherwise wraps)")
 _POPC = Evidence(
     "documented",
@@ -111,7 +116,8 @@ def _fused() -> Iterator[Unit]:
             for k in depths:
                 # a shorter instruction gets a family of its own: its steps are shorter, so its bits may differ
                 name = f"{arch}/{family}{'' if k == _longest(arch, family, a, b) else f'-k{k}'}.{a}.{b}"
-                known = {d: _DEVICES if (arch, family, a, b, d, k) in _RECORDED else _MMASIM for d in ("f32", "f16")}
+                inferred = _DISPUTED if (arch, k) == ("turing", 4) else _MMASIM
+                known = {d: _DEVICES if (arch, family, a, b, d, k) in _RECORDED else inferred for d in ("f32", "f16")}
                 step = min(k, products)
                 f32 = FusedDot(step, bits, output, floor)
                 yield Unit(f"{name}.f32.f32", a, b, "f32", "f32", k, f32, known["f32"])
@@ -119,7 +125,7 @@ def _fused() -> Iterator[Unit]:
                     f16 = FusedDot(step, bits, "rne-f16", floor_f16)
                     yield Unit(f"{name}.f16.f16", a, b, "f16", "f16", k, f16, known["f16"])
                 if "mixed" in kinds:
-                    yield Unit(f"{name}.f16.f32", a, b, "f16", "f32", k, f32, _MMASIM)
+                    yield Unit(f"{name}.f16.f32", a, b, "f16", "f32", k, f32, inferred)
 
 
 def _longest(arch: str, family: str, a: str, b: str) -> int:

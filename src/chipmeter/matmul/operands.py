@@ -49,6 +49,8 @@ def check_operand(x: Any, kind: str, what: str, unit: Unit) -> AnyArray:
     TypeError, ValueError
         Naming the argument, what was given and what the unit takes.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what} must be a plain array for {unit.name}: the mask of a masked array would be lost")
     if hasattr(x, "__dlpack__"):  # torch, JAX, CuPy on the host, ...
         x = as_array(x, what)
     if not isinstance(x, np.ndarray):
@@ -56,11 +58,8 @@ def check_operand(x: Any, kind: str, what: str, unit: Unit) -> AnyArray:
     want = operand_dtype(kind)
     if x.dtype != want and not is_packed(x, kind):
         packed = f", or uint8 with {PER_BYTE[kind]} per byte along K" if kind in PER_BYTE else ""
-        hint = (
-            f"; cast it first: chipmeter.cast({what}, {OPERANDS[kind]!r})"
-            if x.dtype.kind == "f" and kind != "b1"
-            else ""
-        )
+        real = "float" in x.dtype.name and kind != "b1"
+        hint = f"; cast it first: chipmeter.cast({what}, {OPERANDS[kind]!r})" if real else ""
         raise TypeError(f"{what} must have dtype {want} ({kind}){packed} for {unit.name}, got {x.dtype}{hint}")
     if x.ndim < 2:
         raise ValueError(f"{what} must have at least two dimensions, got shape {x.shape}")

@@ -19,6 +19,7 @@ from chipmeter.matmul.models import (
     Order,
     Output,
     PairedHalves,
+    check_integers,
 )
 
 __all__ = [
@@ -79,8 +80,8 @@ class Unit:
 
     Raises
     ------
-    ValueError
-        If the fields contradict each other.
+    TypeError, ValueError
+        For fields of the wrong type, and if they contradict each other.
 
     Examples
     --------
@@ -101,6 +102,14 @@ class Unit:
     scale_block: int = 0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.model, get_args(Model)):
+            given = self.model if isinstance(self.model, str) else type(self.model).__name__
+            raise TypeError(
+                f"unit {self.name!r}: model must be one of {', '.join(m.__name__ for m in get_args(Model))}, got {given!r}"
+            )
+        if not isinstance(self.evidence, Evidence):
+            raise TypeError(f"unit {self.name!r}: evidence must be an Evidence, got {type(self.evidence).__name__}")
+        check_integers(self, "k", "scale_block")
         for field in ("a", "b", "c", "d"):
             if getattr(self, field) not in OPERANDS:
                 raise ValueError(
