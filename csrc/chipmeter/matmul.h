@@ -93,6 +93,8 @@ enum cm_chain_order {
     CM_ORDER_F64 = 2                /* exact products added in binary64, k ascending, one rounding to binary32 */
 };
 
+enum cm_chain_rounding { CM_CHAIN_NEAREST = 0, CM_CHAIN_DOWNWARD = 1, CM_CHAIN_TOWARD_ZERO = 2 };
+
 /* IEEE arithmetic: each tile of depth is reduced in the given order from zero and added to the accumulator; with
  * tile = 0 the accumulator itself starts the one sequential chain. */
 typedef struct {
@@ -100,6 +102,7 @@ typedef struct {
     int32_t order;
     const void *a, *b, *c;          /* a: rows x depth; b: panels; c: rows x columns or NULL */
     void *d;
+    int32_t rounding;               /* enum cm_chain_rounding, of every operation */
 } cm_chain_args;
 
 enum cm_policy {

@@ -37,7 +37,9 @@ def padded(codes: list[int], size: int, filler: int = 0) -> list[int]:
 def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None, sa: list[int], sb: list[int]) -> int:
     """Tiles from zero added to the accumulator, or one chain that starts at it."""
     if model.tile == 0:  # whole instructions: a padding zero turns an accumulator of -0 to +0
-        dot = models.sequential_dot(padded(a, unit.k), padded(b, unit.k), c or 0, unit.a, unit.b, unit.d)
+        dot = models.sequential_dot(
+            padded(a, unit.k), padded(b, unit.k), c or 0, unit.a, unit.b, unit.d, rounding=model.rounding
+        )
         return canonical(dot, unit.d)
     total, block = c, unit.scale_block
     for k in range(0, len(a), model.tile):

@@ -60,7 +60,7 @@ def test_binary_units_stop_where_the_instruction_does() -> None:
         (lambda: replace(H100, model="fused"), "model must be one of FusedDot, .*BinaryDot.*, got 'fused'"),
         (lambda: replace(H100, evidence="trust me"), "evidence must be an Evidence, got str"),
         (lambda: FusedDot(16.0, 25, "rz-f32", -133), "FusedDot: products must be an integer, got 16.0"),  # type: ignore[arg-type]
-        (lambda: Chain("pairwise", True), "Chain: tile must be an integer, got True"),
+        (lambda: Chain("pairwise", 1.5), "Chain: tile must be an integer, got 1.5"),  # type: ignore[arg-type]
     ],
 )
 def test_fields_of_the_wrong_type_are_named(build: Callable[[], Unit], message: str) -> None:

@@ -62,6 +62,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const void *b
         const void *c
         void *d
+        int32_t rounding
 
     ctypedef struct cm_policy_args:
         size_t rows, columns, depth, tile, lanes
@@ -381,28 +382,28 @@ def grouped(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, cons
 
 
 def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
-              float[:, ::1] d not None, size_t tile, int order, size_t row_begin, size_t row_end):
+              float[:, ::1] d not None, size_t tile, int order, int rounding, size_t row_begin, size_t row_end):
     cdef cm_chain_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "chain: an empty or outside range")
     need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
          and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
          "chain: shapes")
-    args.rows, args.columns, args.depth, args.tile, args.order = rows, columns, depth, tile, order
+    args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f32(&args, row_begin, row_end)
 
 
 def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not None, const double[:, ::1] c,
-              double[:, ::1] d not None, size_t tile, int order, size_t row_begin, size_t row_end):
+              double[:, ::1] d not None, size_t tile, int order, int rounding, size_t row_begin, size_t row_end):
     cdef cm_chain_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "chain: an empty or outside range")
     need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
          and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
          "chain: shapes")
-    args.rows, args.columns, args.depth, args.tile, args.order = rows, columns, depth, tile, order
+    args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f64(&args, row_begin, row_end)

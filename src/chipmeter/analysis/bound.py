@@ -172,6 +172,8 @@ def _normal(x: Float64, kind: str) -> Float64:
 
 def _chain(x: Float64, y: Float64, start: Float64, model: Chain, unit: Unit) -> Float64 | None:
     u, eta = _NEAREST[unit.d]
+    if model.rounding != "nearest-even":
+        u, eta = 2 * u, 2 * eta
     if model.tile == 0:
         return _steps(x, y, start, None, 1, (0.0, 0.0), u, eta)
     products, depth = x @ y, x.shape[1]

@@ -20,6 +20,7 @@ def check_integers(record: object, *names: str) -> None:
 
 
 Output = Literal["rz-f32", "rz-e8m13", "rne-f16"]
+Directed = Literal["nearest-even", "toward-zero", "down", "up"]
 Order = Literal[
     "sequential",
     "pairwise",
@@ -112,12 +113,15 @@ class Chain:
         Whether the order is a choice, because the vendor has published none: `order=` may then replace it.
     lanes : {1, 2, 4}
         Neighbours along K that one processing element multiplies at once (NeuronCore double_row: 2, MX: 4).
+    rounding : {"nearest-even", "toward-zero", "down", "up"}
+        Of every operation; others than the first for one sequential chain (PTX .rz, .rm and .rp).
     """
 
     order: Order = "sequential"
     tile: int = 0
     policy: bool = False
     lanes: int = 1
+    rounding: Directed = "nearest-even"
 
     def __post_init__(self) -> None:
         check_integers(self, "tile", "lanes")
@@ -125,6 +129,10 @@ class Chain:
             raise ValueError(f"order must be one of {', '.join(get_args(Order))}, got {self.order!r}")
         if self.tile < 0 or (self.tile == 0 and self.order != "sequential"):
             raise ValueError(f"order {self.order!r} needs a positive tile, got {self.tile}")
+        if self.rounding not in get_args(Directed):
+            raise ValueError(f"rounding must be one of {', '.join(get_args(Directed))}, got {self.rounding!r}")
+        if self.rounding != "nearest-even" and (self.tile, self.order, self.policy) != (0, "sequential", False):
+            raise ValueError(f"rounding {self.rounding!r} goes with one sequential chain: tile 0, no policy")
         if self.lanes not in (1, 2, 4):
             raise ValueError(f"a processing element multiplies 1, 2 or 4 pairs at once, got lanes={self.lanes!r}")
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chipmeter.evidence import Evidence
-from chipmeter.matmul.models import BinaryDot, Chain, FusedDot, IntegerDot, Operation, Output, PairedHalves
+from chipmeter.matmul.models import BinaryDot, Chain, Directed, FusedDot, IntegerDot, Operation, Output, PairedHalves
 from chipmeter.matmul.units import Unit
 
 _DEVICES = Evidence(
@@ -30,6 +30,10 @@ _POPC = Evidence(
 )
 _IEEE = Evidence(
     "documented", "PTX ISA: precision of f64 mma is that of fma.rn.f64; order from Fasi et al., PeerJ CS 2021"
+)
+
+_DIRECTED = Evidence(
+    "documented", "PTX ISA: mma .f64 takes .rz, .rm and .rp; that every multiply-add is rounded so is a reading of it"
 )
 
 _FP8 = ("e4m3", "e5m2")
@@ -104,6 +108,9 @@ _RECORDED = _recorded(
 """Instructions whose outputs were recorded on a device and agree with the parameters, bit for bit."""
 
 
+_F64_ROUNDINGS: tuple[tuple[str, Directed], ...] = (
+    ("", "nearest-even"), ("-rz", "toward-zero"), ("-rm", "down"), ("-rp", "up"),
+)  # fmt: skip
 _BINARY: tuple[tuple[str, str, Operation], ...] = (
     ("turing", "mma", "xor"), ("ampere", "mma", "xor"), ("ampere", "mma", "and"), ("ada", "mma", "xor"), ("ada", "mma", "and"),
     ("hopper", "mma", "and"), ("hopper", "wgmma", "and"),
@@ -179,7 +186,10 @@ def _block_scaled() -> Iterator[Unit]:
 def _exact() -> Iterator[Unit]:
     for arch in ("ampere", "ada", "hopper", "blackwell", "rtx-blackwell"):
         k = 16 if arch == "hopper" else 4
-        yield Unit(f"{arch}/mma.f64.f64.f64.f64", "f64", "f64", "f64", "f64", k, Chain(), _IEEE)
+        for suffix, rounding in _F64_ROUNDINGS:
+            name = f"{arch}/mma{suffix}.f64.f64.f64.f64"
+            known = _IEEE if not suffix else _DIRECTED
+            yield Unit(name, "f64", "f64", "f64", "f64", k, Chain(rounding=rounding), known)
     for arch, family in (
         ("turing", "mma"), ("ampere", "mma"), ("ada", "mma"), ("hopper", "mma"), ("hopper", "wgmma"), ("blackwell", "mma"),
         ("blackwell", "tcgen05"), ("rtx-blackwell", "mma"),

@@ -14,6 +14,7 @@ from chipmeter._names import unknown_name
 from chipmeter.reference.ieee import add, convert, exact_product, rounded_sum
 from chipmeter.reference.layouts import F64, layout_of
 from chipmeter.reference.numbers import Layout, Value, decode, encode, nan_code
+from chipmeter.reference.rounding import Rounding
 from chipmeter.reference.tables import IntegerLayout, decode_integer, integer_layout_of
 from chipmeter.reference.terms import blocks, check_lengths
 
@@ -32,12 +33,13 @@ def sequential_dot(
     accumulator: str | Layout = "f32",
     *,
     product_rounding: bool = False,
+    rounding: Rounding = "nearest-even",
 ) -> int:
     """Compute c + sum(a * b) one product at a time, in order of k, model "FMA".
 
     Each step is acc = round(acc + a * b), the product exact (a fused multiply-add); with `product_rounding`,
-    acc = round(acc + round(a * b)). Rounding is to nearest even in the accumulator's layout, with subnormals and signed
-    zeros as IEEE has them. NaN is written as the quiet NaN without sign or payload.
+    acc = round(acc + round(a * b)). Rounding is to nearest even in the accumulator's layout (of a fused chain also
+    "toward-zero", "down" or "up"), with subnormals and signed zeros as IEEE has them. NaN is written as the quiet NaN without sign or payload.
 
     Examples
     --------
@@ -52,7 +54,7 @@ def sequential_dot(
         if product_rounding:
             c = add(c, _rounded(product, layout), layout)
         else:
-            c = rounded_sum(product, decode(c, layout), layout)
+            c = rounded_sum(product, decode(c, layout), layout, rounding)
     return c
 
 

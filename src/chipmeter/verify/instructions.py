@@ -15,6 +15,7 @@ from chipmeter.matmul.units import OPERANDS
 _ARCHITECTURES = {"ada-lovelace": "ada"}
 _FAMILIES = ("wgmma", "tcgen05", "mfma", "mma")
 _AMD_TYPES = {"fp8": "e4m3fnuz", "bf8": "e5m2fnuz", "xf32": "tf32", "i8": "s8", "i32": "s32"}
+_ROUNDINGS = {".rz": "toward-zero", ".rm": "down", ".rp": "up"}
 _AMD = re.compile(
     r"(?:v_mfma_)?(?P<d>[a-z]+\d+)_\d+x\d+x(?P<k>\d+)_?(?:\d+b_)?(?P<ab>[a-z]+\d+(?:_[a-z]+\d+)?)(?:_1k)?"
 )
@@ -76,6 +77,8 @@ class Instruction:
         if (u.a, u.b, u.c, u.d, u.scale, u.scale_block) != (*self.types, self.scale, self.scale_block):
             return False
         if isinstance(u.model, IntegerDot) and u.model.clamp != ("satfinite" in self.text):
+            return False
+        if isinstance(u.model, Chain) and u.model.rounding != _ROUNDINGS.get(self.text[-3:], "nearest-even"):
             return False
         if isinstance(u.model, BinaryDot) and f"{u.model.operation}.popc" not in self.text:
             return False

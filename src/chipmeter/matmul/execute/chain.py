@@ -11,6 +11,7 @@ from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
 from chipmeter.formats.records import FORMATS
+from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.execute.split import rows
 from chipmeter.matmul.operands import panels_of
 from chipmeter.matmul.units import OPERANDS, Chain, Unit
@@ -22,6 +23,7 @@ ROWS = 120
 """Rows of A decoded at once: as many as the kernel multiplies with all of B (CHAIN_BLOCK_ROWS)."""
 
 _ORDERS = {"sequential": 0, "pairwise": 1, "f64": 2}
+_ROUNDINGS = {"nearest-even": 0, "down": 1, "up": 1, "toward-zero": 2}
 
 
 def chain(
@@ -32,6 +34,9 @@ def chain(
     depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
     panels = _panels(b, unit, depth, scales[1])
     addend = None if c is None else np.ascontiguousarray(c)
+    upward = model.rounding == "up"  # the negative of -a @ b - c rounded down
+    if upward:
+        addend = -np.zeros(d.shape, d.dtype) if addend is None else -addend
     result = d if d.flags.c_contiguous else np.empty(d.shape, d.dtype)
     kernel: Any = _kernels.chain_f64 if panels.dtype == np.float64 else _kernels.chain_f32
 
@@ -42,8 +47,14 @@ def chain(
             left = _values(a[some], unit, scales[0] if scales[0] is None else scales[0][some], room)
             if k != depth:
                 left = np.pad(left, ((0, 0), (0, depth - k)))
+            if upward:
+                left = -left
             start = None if addend is None else addend[some]
-            kernel(left, panels, start, result[some], model.tile, _ORDERS[model.order], 0, len(left))
+            order, rounding = _ORDERS[model.order], _ROUNDINGS[model.rounding]
+            kernel(left, panels, start, result[some], model.tile, order, rounding, 0, len(left))
+            if upward:
+                np.negative(result[some], out=result[some])
+                canonical(result[some])
 
     rows(work, len(a), d.shape[1], depth, threads)
     if result is not d:
