@@ -179,6 +179,10 @@ def _met(found: float, goal: float | None, *, at_least: bool) -> str:
     return "" if goal is None else "met" if (found >= goal if at_least else found <= goal) else "**missed**"
 
 
+def _cost(found: float) -> str:
+    return f"{found:.2f}" if 0.75 <= found <= 1.25 else f"**{found:.2f}**"
+
+
 def _times(row: dict[str, Any], key: str) -> str:
     return f"{row[key]:.1f}" + (" **missed**" if row[key] > 4 else "") if key in row else ""
 
@@ -191,7 +195,7 @@ def products(tier: str) -> list[str]:
         (
             f"Float32 BLAS ({TIERS[tier]} kernels) takes 1, packing included. Extra memory is the peak of what a product allocates "
             "beside its result, over the bytes of its operands (bar: 3). The columns of sizes are time per multiply-add over "
-            "that at 1024 (bar: 0.75 to 1.25); wide and NaN are times of wide exponents and of nothing but NaN over those of "
+            "that at 1024 (bar: 0.75 to 1.25, bold where missed); wide and NaN are times of wide exponents and of nothing but NaN over those of "
             "ordinary numbers, at 512 (bar: 4).\n"
         ),
         f"| unit | GMAC/s | of sgemm | floor | | memory | {' | '.join(sizes)} | wide | NaN |",
@@ -199,7 +203,7 @@ def products(tier: str) -> list[str]:
     ]
     for row in part("units", tier):
         floor = FLOORS[tier].get(row["name"])
-        scaling = " | ".join(format(row["size"][n], ".2f") for n in sizes)
+        scaling = " | ".join(_cost(row["size"][n]) for n in sizes)
         memory = f"{row['memory']:.1f}" + (" **missed**" if row["memory"] > 3 else "")
         lines.append(
             f"| `{row['name']}` | {row['rate']:.1f} | {row['speed']:.2f} | {'' if floor is None else floor} | "
