@@ -32,7 +32,7 @@ def test_a_third_more_work_of_recomputation_shows() -> None:
     import msgspec
 
     base = training_step(preset("llama-3.1-70b"), chip("h100"), PLAN)
-    again = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, recompute=1.0))
+    again = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, recompute="full"))
     adapters = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, adapters=True))
     assert 1.15 * base.seconds < again.seconds < 1.45 * base.seconds
     assert adapters.seconds < base.seconds
