@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
     from chipmeter.matmul import sensitivity
+    from chipmeter.planning import best_plan
     from chipmeter.verify import verify
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "all_gather",
     "all_reduce",
     "all_to_all",
+    "best_plan",
     "broadcast",
     "cast",
     "chip",
@@ -68,6 +70,7 @@ _LATER = {
     "all_to_all": "chipmeter.collectives",
     "broadcast": "chipmeter.collectives",
     "reduce_scatter": "chipmeter.collectives",
+    "best_plan": "chipmeter.planning",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import msgspec
 import numpy as np
@@ -201,13 +201,23 @@ class Plans:
 
     def plan(self, *index: int) -> Plan:
         """Return one plan."""
-        cells = {name: np.broadcast_to(getattr(self, name), self.shape)[index].item() for name in COLUMNS}
+        shape = self.shape
+        cells = {name: np.broadcast_to(getattr(self, name), shape)[index].item() for name in COLUMNS}
         whole = {name: int(cells[name]) for name in NUMBERS if cells[name] == int(cells[name])}
         names = {
             "schedule": _SCHEDULE_NAMES[cells["schedule"]],
             "recompute": _RECOMPUTE_NAMES[cells["recompute"]],
         }
         return Plan(**{**cells, **whole, **names}, adapters=self.adapters, format=self.format)
+
+    def cut(self, degrees: slice | Integers, policies: slice | Integers) -> Plans:
+        """Cut plans laid along two axes to some rows and columns; what is single along an axis stays."""
+        cells = {}
+        for name in COLUMNS:
+            column = getattr(self, name)
+            column = column if column.shape[0] == 1 else column[degrees]
+            cells[name] = column if column.shape[1] == 1 else column[:, policies]
+        return replace(self, **cells)
 
     @property
     def data(self) -> Array:
