@@ -241,8 +241,8 @@ class Plans:
 
     @property
     def filled(self) -> Array:
-        """Weight-gradient products that fill each idle slot of the pipeline."""
-        return _FILLED[self.schedule]
+        """Weight-gradient products that fill each idle slot of the pipeline; fewer where microbatches are too few."""
+        return np.asarray(_FILLED[self.schedule] * np.minimum(1.0, self.microbatches / self.least_microbatches))
 
     @property
     def least_microbatches(self) -> Array:
