@@ -27,6 +27,10 @@ def distinct(columns: tuple[Array, ...]) -> tuple[tuple[Array, ...], NDArray[np.
     return tuple(column[first] for column in columns), code
 
 
+FEW = 64
+"""Rows up to which finding the distinct ones is not worth its time."""
+
+
 def once_each(function: Callable[..., Array], *inputs: Value, at_once: int = 4096) -> Array:
     """Call a function of columns on the distinct rows of its broadcast inputs, some thousand at a time.
 
@@ -34,7 +38,10 @@ def once_each(function: Callable[..., Array], *inputs: Value, at_once: int = 409
     [[6.0, 6.0], [7.0, 7.0]]
     """
     whole = np.broadcast_arrays(*(np.asarray(one, dtype=np.float64) for one in inputs))
-    rows, place = distinct(tuple(one.ravel() for one in whole))
+    columns = tuple(one.ravel() for one in whole)
+    if len(columns[0]) <= FEW:
+        return function(*columns).reshape(whole[0].shape)
+    rows, place = distinct(columns)
     found = [
         function(*(column[start : start + at_once] for column in rows)) for start in range(0, len(rows[0]), at_once)
     ]

@@ -22,6 +22,9 @@ PARTS = (
     "bubble", "data", "shard", "optimizer", "launch",
 )  # fmt: skip
 
+HEAD_FORMAT = "bf16"
+"""Number format of the output projection, whatever the other products are in."""
+
 PRIORS: dict[str, tuple[float, float]] = {
     "linear": (1.05, 0.1), "head": (1.0, 0.3), "attention": (1.2, 0.2), "experts": (1.3, 0.3),
     "pointwise": (1.0, 0.3), "tensor": (0.4, 0.7), "context": (0.3, 0.7), "expert_traffic": (0.7, 0.6),
@@ -75,14 +78,27 @@ class Products(NamedTuple):
 Shapes = Sequence[tuple[Value, Value, Value]]
 
 
-def both_ways(chip: Device, format: str, shapes: Shapes, *, adapters: bool = False) -> Products:
-    """Time products forward and backward, one after another; each is (rows, outputs, inputs), which broadcast."""
-    columns = np.broadcast_arrays(*(np.asarray(size, dtype=np.float64) for shape in shapes for size in shape))
-    m, n, k = (np.stack(columns[place::3]) for place in range(3))
-    ways = [(m, n, k), (m, k, n)] if adapters else [(m, n, k), (m, k, n), (k, n, m)]
-    sizes = (np.stack(column) for column in zip(*ways, strict=True))
-    times = once_each(lambda m, n, k: product_seconds(chip, format, m, n, k), *sizes).sum(axis=1)
-    return Products(times[0], times[1], np.zeros_like(times[0]) if adapters else times[2])
+def both_ways(chip: Device, format: str, groups: Sequence[Shapes], *, adapters: bool = False) -> list[Products]:
+    """Time groups of products forward and backward; each is (rows, outputs, inputs), which broadcast.
+
+    All are timed in one call, in which each distinct shape counts once.
+    """
+    shape = np.broadcast_shapes(*(np.shape(size) for group in groups for one in group for size in one))
+    sizes = np.empty((3, sum(map(len, groups)), *shape))
+    for place, one in enumerate(one for group in groups for one in group):
+        for column, size in zip(sizes[:, place], one, strict=True):
+            column[...] = size
+    m, n, k = sizes
+    ways = np.array([(m, m, k), (n, k, n), (k, n, m)])
+    if adapters:
+        ways = ways[:, :2]
+    times = once_each(lambda m, n, k: product_seconds(chip, format, m, n, k), *ways)
+    found, start = [], 0
+    for group in groups:
+        own = times[:, start : start + len(group)].sum(axis=1)
+        found.append(Products(own[0], own[1], np.zeros_like(own[0]) if adapters else own[2]))
+        start += len(group)
+    return found
 
 
 def collectives(chip: Device, op: str, size: Value, ranks: Value, spread: Value | None = None) -> Array:
@@ -159,23 +175,25 @@ def step_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]:
     kv_heads = np.maximum(model.kv_heads / t, 1.0)
 
     layer = layer_products(model, tokens, t)
+    counted = [(layer.attention, passes), (layer.dense, dense), (layer.shared, moe)]
+    counted = [(shapes, count) for shapes, count in counted if shapes and np.any(count)]
+    groups = [shapes for shapes, _ in counted]
+    local = np.maximum(1.0, model.experts / plans.expert)
+    if model.moe_layers:
+        rows = local * (np.ceil(tokens / t * model.active / local / 128.0) * 128.0)
+        groups.append([(rows, (model.mats - 1.0) * model.moe_ffn, h), (rows, h, float(model.moe_ffn))])
+    output, alike = [(tokens, model.vocab / t, h)], plans.format == HEAD_FORMAT
+    times = both_ways(chip, plans.format, [*groups, output] if alike else groups, adapters=plans.adapters)
+    head = times.pop() if alike else both_ways(chip, HEAD_FORMAT, [output], adapters=plans.adapters)[0]
     linear: Value = 0.0
     put_off: Value = 0.0
-    kinds = ((layer.attention, passes), (layer.dense, dense), (layer.shared, moe))
-    for shapes, count in kinds:
-        if shapes and np.any(count):
-            time = both_ways(chip, plans.format, shapes, adapters=plans.adapters)
-            linear = linear + count * time.all(share)
-            put_off = put_off + count * time.weights
-    head = micro * both_ways(chip, "bf16", [(tokens, model.vocab / t, h)], adapters=plans.adapters).all(share)
     experts: Value = 0.0
+    for (_, count), time in zip(counted, times, strict=False):
+        linear = linear + count * time.all(share)
+        put_off = put_off + count * time.weights
     if model.moe_layers:
-        local = np.maximum(1.0, model.experts / plans.expert)
-        rows = local * (np.ceil(tokens / t * model.active / local / 128.0) * 128.0)
-        grouped = [(rows, (model.mats - 1.0) * model.moe_ffn, h), (rows, h, float(model.moe_ffn))]
-        time = both_ways(chip, plans.format, grouped, adapters=plans.adapters)
-        experts = moe * time.all(share) + 3 * moe * local * model.expert_weights * 2.0 / chip.bandwidth
-        put_off = put_off + moe * time.weights
+        experts = moe * times[-1].all(share) + 3 * moe * local * model.expert_weights * 2.0 / chip.bandwidth
+        put_off = put_off + moe * times[-1].weights
     seen = causal_seconds(chip, plans.micro, model.heads / t, kv_heads, d, plans.seq) / plans.context
     attention = (2.5 + share) * passes * seen
     width = 16.0 * h / np.where(plans.sequence_parallel, t, 1.0) + 4.0 * model.heads * d / t
@@ -195,7 +213,7 @@ def step_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]:
     idle = np.maximum(work - plans.filled * put_off, 0.0)
     parts = {
         "linear": linear,
-        "head": head,
+        "head": micro * head.all(share),
         "attention": attention,
         "experts": experts,
         "pointwise": pointwise,
