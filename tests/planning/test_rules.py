@@ -43,7 +43,7 @@ plans = st.builds(
         ({"chips": 48}, "tensor 4 x pipeline 4 x context 2 must divide the 48 chips"),
         ({"pipeline": 128, "chips": 4096}, "pipeline 128 has more stages than the model has layers, 80"),
         ({"virtual": 40}, "4 x 40 virtual stages are more than the model has layers, 80"),
-        ({"virtual": 3}, "4 x 3 stages must divide the 80 layers"),
+        ({"virtual": 19}, "4 x 19 stages must divide the 80 layers"),
         ({"batch": 7}, "microbatch 1 x the 2 replicas must divide the batch of 7 sequences"),
         ({"seq": 8190}, "twice context 2 must divide the 8190 tokens"),
         ({"expert": 2}, "expert 2 must divide the 0 experts; 1 for a model without"),

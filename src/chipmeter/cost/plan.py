@@ -64,8 +64,8 @@ class Recompute(msgspec.Struct, frozen=True):
 RECOMPUTE: dict[str, Recompute] = {
     "none": Recompute(0.0, 1.0),
     "selective": Recompute(0.0, 1.0),
-    "selective op": Recompute(0.15, 0.53),
-    "selective layer": Recompute(0.5, 0.56),
+    "selective op": Recompute(0.15, 0.6),
+    "selective layer": Recompute(0.5, 0.63),
     "custom": Recompute(0.6, 0.4),
     "qkv_proj_offloaded": Recompute(0.8, 0.2),
     "full": Recompute(1.0, 0.0),

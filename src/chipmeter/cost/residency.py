@@ -61,15 +61,15 @@ def static_bytes(model: Shape, plan: Plan, per_parameter: float = 18.0) -> float
 def layer_activations(model: Shape, tokens: Value, tensor: Value, *, sequence_parallel: Flag = True) -> Value:
     """Bytes that one layer keeps for its backward pass with fused attention and no dropout.
 
-    Inputs of the two norms and of the projections, queries, keys, values, the attention's result, gate, up and their
-    product: ``10 h + 2 (a + 2 g) d + 2 a d + 2 x mats x f`` bytes per token in 16 bits, and the rows sent to experts.
-    Without sequence parallelism the first of them are whole on each chip of the tensor group.
+    Inputs and results of the two norms, queries, keys, values, the attention's result, gate, up and their product:
+    ``8 h + 2 (a + 2 g) d + 2 a d + 2 x mats x f`` bytes per token in 16 bits, and the rows sent to experts. Without
+    sequence parallelism the first of them are whole on each chip of the tensor group.
     """
     d = float(model.head_dim)
     heads = 2.0 * (model.heads + 2 * model.kv_heads) * d + 2.0 * model.heads * d
     inner = model.active * model.moe_ffn + model.shared if model.experts else model.ffn
     routed = 2.0 * model.active * model.hidden
-    whole = 10.0 * model.hidden / np.where(sequence_parallel, tensor, 1.0)
+    whole = 8.0 * model.hidden / np.where(sequence_parallel, tensor, 1.0)
     return tokens * (whole + (heads + routed + 2.0 * model.mats * inner) / tensor)
 
 
@@ -114,7 +114,7 @@ def stage_bytes(model: Shape, plans: Plans, rank: Value) -> dict[str, Array]:
     gathered = 4.0 * model.dense_weights / model.layers / t + 4.0 * table / t
     act = layer_activations(model, tokens, t, sequence_parallel=plans.sequence_parallel)
     inputs = 2.0 * tokens * model.hidden / np.where(plans.sequence_parallel, t, 1.0)
-    kept = layers * plans.in_flight(np.asarray(rank)) * (inputs + plans.kept * act)
+    kept = layers * plans.in_flight(np.asarray(rank)) * (inputs + plans.kept * (act - inputs))
     working = np.where(plans.kept == 0.0, 1.5 * act, 0.0)
     weights = np.where(zero == 3, 4.0 * dense / replicas + 2.0 * routed, 2.0 * (dense + routed))
     state = np.where(zero == 3, 8.0, 12.0)

@@ -16,9 +16,9 @@ from chipmeter.cost.shape import Shape
 
 Mask = NDArray[np.bool_]
 
-UNEVEN = 2
-"""Layers that a pipeline may lack for equal stages: the embedding and the output projection may each stand for one, as
-in Llama-3.1-405B's 126 layers on 16 stages."""
+UNEVEN = 3
+"""Layers that a pipeline may lack for equal stages: the embedding, the output projection and a module that predicts
+further tokens may each stand for one, as in Llama-3.1-405B's 126 layers on 16 x 8 stages, and DeepSeek-V3's 61 on 4 x 4."""
 
 INTERLEAVED = int(schedule_codes(["interleaved"])[0])
 ONE_STAGE = int(schedule_codes(["1f1b"])[0])
@@ -59,7 +59,7 @@ def _kv_heads(model: Shape, plans: Plans) -> Mask:
 def _even(model: Shape, plans: Plans) -> Mask:
     stages = plans.pipeline * plans.virtual
     lacking = np.ceil(model.layers / stages) * stages - model.layers
-    return np.asarray((stages > model.layers) | (lacking <= UNEVEN))
+    return np.asarray((stages > model.layers + UNEVEN) | (lacking <= UNEVEN))
 
 
 def _experts(model: Shape, plans: Plans) -> Mask:
@@ -113,12 +113,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "virtual stages", "{pipeline} x {virtual} virtual stages are more than the model has layers, {model.layers}",
-        lambda model, plans: (plans.virtual == 1) | (plans.pipeline * plans.virtual <= model.layers), False,
+        lambda model, plans: (plans.virtual == 1) | (plans.pipeline * plans.virtual <= model.layers + UNEVEN), False,
     ),
     Rule(
         "equal stages",
-        "{pipeline} x {virtual} stages must divide the {model.layers} layers, embedding and output projection counted as "
-        "a layer or not", _even, False,
+        "{pipeline} x {virtual} stages must divide the {model.layers} layers, or up to 3 more where embedding, output "
+        "projection and the like stand for layers", _even, False,
     ),
     Rule(
         "schedule",

@@ -90,12 +90,12 @@ def divisors(number: int, most: int) -> tuple[int, ...]:
 
 
 def stages(layers: int, most: int) -> tuple[int, ...]:
-    """List the numbers of stages that may hold some layers, embedding and output projection counted or not.
+    """List the numbers of stages that may hold some layers, where up to `UNEVEN` others stand for a layer.
 
-    >>> stages(30, 16)
-    (1, 2, 3, 4, 5, 6, 8, 10, 15, 16)
+    >>> stages(30, 12)
+    (1, 2, 3, 4, 5, 6, 8, 10, 11)
     """
-    return tuple(count for count in range(1, min(layers, most) + 1) if -(-layers // count) * count - layers <= UNEVEN)
+    return tuple(count for count in range(1, most + 1) if -(-layers // count) * count - layers <= UNEVEN)
 
 
 def blocks(
@@ -123,7 +123,7 @@ def blocks(
     tensor, context, expert, micro = (column.astype(np.float64).reshape(-1, 1) for column in grid[:4])
     together = grid[4].reshape(-1, 1)
     for format in space.format:
-        for pipeline in space.pipeline or stages(model.layers, chips):
+        for pipeline in space.pipeline or stages(model.layers, min(model.layers, chips)):
             policies = _policies(model, pipeline, space)
             if policies is None:
                 continue
@@ -153,8 +153,9 @@ def _one(number: int) -> Array:
 
 def _policies(model: Shape, pipeline: int, space: Space) -> tuple[Integers, ...] | None:
     """Lay out schedules with their virtual stages, recomputation and ZeRO, each (1, policies); None if none is left."""
-    equal = stages(model.layers, model.layers)
-    several = space.virtual or [count for count in range(1, model.layers // pipeline + 1) if pipeline * count in equal]
+    most = model.layers + UNEVEN
+    equal = stages(model.layers, most)
+    several = space.virtual or [count for count in range(1, most // pipeline + 1) if pipeline * count in equal]
     schedules = schedule_codes(space.schedule) if pipeline > 1 else np.array([ONE_STAGE])
     columns = [
         (schedule, virtual, policy, zero)
