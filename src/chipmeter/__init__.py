@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
     from chipmeter.matmul import sensitivity
-    from chipmeter.planning import best_plan
+    from chipmeter.planning import best_plan, best_serving
     from chipmeter.verify import verify
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "all_reduce",
     "all_to_all",
     "best_plan",
+    "best_serving",
     "broadcast",
     "cast",
     "chip",
@@ -71,6 +72,7 @@ _LATER = {
     "broadcast": "chipmeter.collectives",
     "reduce_scatter": "chipmeter.collectives",
     "best_plan": "chipmeter.planning",
+    "best_serving": "chipmeter.planning",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",

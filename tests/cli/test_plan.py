@@ -34,8 +34,20 @@ def test_bad_input_is_one_line() -> None:
         (["--ask", "tensr=2"], "did you mean 'tensor'"),
         (["--ask", "tensor=two"], "must be a whole number, got 'two'"),
         (["--tensor", "a"], "whole numbers"),
-        (["--chips", "7"], "no plan trains llama3.1-8b"),
+        (["--chips", "13"], "no plan trains llama3.1-8b"),
     ):
         result = run(main, [*ARGUMENTS, *more])
         assert result.exit_code == 2
         assert message in result.output
+
+
+def test_serving_as_table_and_json() -> None:
+    run = CliRunner().invoke
+    words = ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "4", "--prompt", "512", "--answer", "128"]
+    table = run(main, [*words, "--tpot", "0.03"])
+    assert table.exit_code == 0, table.output
+    assert "in flight each" in table.output
+    data = json.loads(run(main, [*words, "--json", "--objective", "ttft"]).output)
+    assert data["deployments"][0]["ttft"]["seconds"] <= data["deployments"][-1]["ttft"]["seconds"]
+    assert run(main, words[:-2]).exit_code == 2
+    assert run(main, ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "4"]).exit_code == 2

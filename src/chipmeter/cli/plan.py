@@ -1,4 +1,4 @@
-"""`chipmeter plan`: the best ways to train a model on some chips, why the first wins, and why others do not work."""
+"""`chipmeter plan`: the best ways to train or serve a model on some chips, why the first wins, why others do not work."""
 
 from __future__ import annotations
 
@@ -43,33 +43,55 @@ def _choices(command: Any) -> Any:
 @click.option("--chip", help="A chip of the catalogue.")
 @click.option("--system", help="A system one rents: gives the chip, its networks and the price.")
 @click.option("--chips", required=True, callback=_numbers, help="Chips in all; of several numbers each is tried.")
-@click.option("--batch", type=int, required=True, help="Sequences per step.")
-@click.option("--seq", type=int, required=True, help="Tokens per sequence.")
-@click.option("--objective", default="seconds", show_default=True, help="seconds, dollars, joules or pareto.")
+@click.option("--batch", type=int, help="Training: sequences per step.")
+@click.option("--seq", type=int, help="Training: tokens per sequence.")
+@click.option("--prompt", type=int, help="Serving: tokens of a request's prompt.")
+@click.option("--answer", type=int, help="Serving: tokens of its answer.")
+@click.option("--ttft", type=float, help="Serving: seconds to the first token, at most.")
+@click.option("--tpot", type=float, help="Serving: seconds between tokens, at most.")
+@click.option(
+    "--objective",
+    help="Training: seconds (default), dollars, joules or pareto. Serving: tokens_per_second (default), tpot or ttft.",
+)
 @click.option("--top", type=int, default=5, show_default=True, help="Plans to show.")
 @click.option("--every", is_flag=True, help="Show plans that differ in policies alone, too.")
 @click.option("--format", "formats", callback=_words, default="bf16", show_default=True, help="Formats of products.")
 @click.option("--price", default="on-demand", show_default=True, help="Kind of price: on-demand, capacity-block, ...")
-@click.option("--software", default="mbridge", show_default=True, help="Whose measured runs to go by.")
+@click.option("--software", help="Whose measured runs to go by; training mbridge, serving vllm.")
 @click.option("--ask", help="Judge a plan: tensor=8,pipeline=16,zero=1,recompute=full,...")
 @_choices
 @json_option
 def plan(
-    model: str, chips: tuple[int, ...], formats: tuple[str, ...], every: bool, ask: str | None, as_json: bool, **given: Any
+    model: str, chip: str | None, system: str | None, chips: tuple[int, ...], batch: int | None, seq: int | None,
+    objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None, as_json: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
-    """Find the best ways to train MODEL: every plan that works is priced.
+    """Find the best ways to train MODEL, or with --prompt and --answer to serve it: every plan that works is priced.
 
-    Plans combine data, tensor (with sequence), pipeline, context and expert parallelism, ZeRO 0 to 3, four pipeline
-    schedules, microbatches and recomputation.
+    Training plans combine data, tensor (with sequence), pipeline, context and expert parallelism, ZeRO 0 to 3, five
+    pipeline schedules, microbatches and recomputation.
     """
     import msgspec
 
+    choices = {name: given.pop(name) for name in (*DEGREES, "schedule", "recompute", "zero")}
+    load = {name: given.pop(name) for name in ("prompt", "answer", "ttft", "tpot")}
+    where = {"chip": chip, "system": system, "format": formats, **given}
+    if load["prompt"] is not None or load["answer"] is not None:
+        from chipmeter.cli import deployments
+
+        deployments.show(model, chips, objective, software, load, where, as_json)
+        return
+    if batch is None or seq is None:
+        raise click.UsageError("give --batch and --seq to train, or --prompt and --answer to serve")
+
     from chipmeter.planning import best_plan, layout
 
-    choices = {name: given.pop(name) for name in (*DEGREES, "schedule", "recompute", "zero")}
+    asked = None if ask is None else _asked(ask, chips[0], formats[0], batch, seq)
     choices = {name: value for name, value in choices.items() if value is not None}
-    asked = None if ask is None else _asked(ask, chips[0], formats[0], given["batch"], given["seq"])
-    found = best_plan(model, chips=chips, distinct=not every, asked=asked, format=formats, **given, **choices)
+    found = best_plan(
+        model, chips=chips, batch=batch, seq=seq, distinct=not every, asked=asked,
+        objective=objective or "seconds", software=software or "mbridge", **where, **choices,  # type: ignore[arg-type]
+    )  # fmt: skip
     if as_json:
         rows = [
             {**msgspec.to_builtins(one), "layout": layout(one.plan), "limits": one.limits, "memory_bytes": one.bytes}

@@ -6,40 +6,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from chipmeter.chips import Chip, Price
-from chipmeter.cost.device import Device
 from chipmeter.cost.energy import PowerModel, power_model
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.predict import Predictions, training_steps
 from chipmeter.cost.residency import fullest_stage, stage_bytes, total_bytes
-from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import model_flops
 from chipmeter.planning.records import Ranked
+from chipmeter.planning.site import Site
 from chipmeter.workloads import Formats
 
 BUSY = ("linear", "head", "attention", "experts", "pointwise", "optimizer")
 """Parts in which a chip's arithmetic or memory works; in the others it waits."""
-
-
-class Site(NamedTuple):
-    """Where a model is trained, by whose software, and at what price.
-
-    Attributes
-    ----------
-    model : Shape
-    chip : Chip
-        With the networks of the system that it is part of.
-    device : Device
-    price : Price or None
-    software : str
-    """
-
-    model: Shape
-    chip: Chip
-    device: Device
-    price: Price | None
-    software: str
 
 
 class Outcome(NamedTuple):
@@ -57,12 +35,10 @@ def evaluate(site: Site, plans: Plans) -> Outcome:
 
     Examples
     --------
-    >>> from chipmeter.chips import chip
-    >>> from chipmeter.cost.device import device
-    >>> from chipmeter.workloads import preset
-    >>> site = Site(Shape.of(preset("llama-3.1-8b")), chip("h100"), device("h100"), None, "mbridge")
+    >>> from chipmeter.planning.site import find_site
+    >>> site = find_site("llama-3.1-8b", "trn2", None, "reserved-3y", "neuron", ["bf16"])
     >>> found = evaluate(site, Plans.of([Plan(chips=8, batch=16, seq=8192, tensor=t) for t in (1, 8)]))
-    >>> bool(found.bytes[0] > found.bytes[1]), found.dollars is None
+    >>> bool(found.bytes[0] > found.bytes[1]), found.joules is None
     (True, True)
     """
     steps = training_steps(site.model, site.device, plans, software=site.software)

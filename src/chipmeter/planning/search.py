@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
 import msgspec
 import numpy as np
 
-from chipmeter import chips as catalogue
 from chipmeter.chips import Chip, Price, PriceKind, System
-from chipmeter.cost.device import device
 from chipmeter.cost.fitting import Array
-from chipmeter.cost.money import find_price
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.residency import fullest_stage, total_bytes
-from chipmeter.cost.roofline import peak_of
-from chipmeter.cost.shape import Shape
-from chipmeter.planning.evaluate import Outcome, Site, evaluate, in_full
+from chipmeter.planning.evaluate import Outcome, evaluate, in_full
 from chipmeter.planning.nearest import nearest
 from chipmeter.planning.records import Asked, Objective, PlanSearch
 from chipmeter.planning.rules import MEMORY, Mask, faults
+from chipmeter.planning.site import Model, Site, find_site, whole
 from chipmeter.planning.space import Space, Tally, blocks
-from chipmeter.workloads import Architecture, find_model
 
 MORE_CHIPS = 1 << 20
 """Chips up to which a number that works is looked for when none of those given does."""
@@ -37,7 +31,7 @@ class _Found(NamedTuple):
 
 
 def best_plan(
-    model: Architecture | Shape | str | os.PathLike[str],
+    model: Model,
     system: System | str | None = None,
     *,
     chip: Chip | str | None = None,
@@ -95,7 +89,7 @@ def best_plan(
     True
     """
     space = msgspec.structs.replace(Space(), **{name: _several(name, value) for name, value in choices.items()})
-    site, rented = _site(model, chip, system, price, software, space)
+    site = find_site(model, chip, system, price, software, space.format)
     numbers = _sizes(chips, batch, seq, top)
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be one of {', '.join(get_args(Objective))}, got {objective!r}")
@@ -119,7 +113,7 @@ def best_plan(
         judged = Asked(plan=asked, faults=wrong, nearest=None if near is None else in_full(site, near))
     unfit = tally.broken.pop(MEMORY, 0)
     return PlanSearch(
-        model=site.model.name, chip=site.chip.id, system=None if rented is None else rented.id, chips=numbers,
+        model=site.model.name, chip=site.chip.id, system=site.system, chips=numbers,
         batch=batch, seq=seq, objective=objective, plans=tuple(in_full(site, one.plan) for one in found),
         examined=tally.examined, legal=legal, unfit=unfit, broken=dict(tally.broken), asked=judged,
         outside=bool(outside), price=site.price, assumptions=_assumptions(site),
@@ -222,31 +216,8 @@ def _sizes(chips: int | Sequence[int], batch: int, seq: int, top: int) -> tuple[
     numbers = (chips,) if isinstance(chips, int) else tuple(chips)
     if not numbers:
         raise ValueError("chips must name at least one number of chips")
-    for name, size in (*(("chips", number) for number in numbers), ("batch", batch), ("seq", seq), ("top", top)):
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise ValueError(f"{name} must be an integer of 1 or more, got {size!r}")
-    return numbers
-
-
-def _site(
-    model: Architecture | Shape | str | os.PathLike[str], chip: Chip | str | None, system: System | str | None,
-    price: PriceKind | Price, software: str, space: Space,
-) -> tuple[Site, System | None]:  # fmt: skip
-    shape = model if isinstance(model, Shape) else Shape.of(find_model(model))
-    rented = catalogue.system(system) if isinstance(system, str) else system
-    if chip is None and rented is None:
-        raise ValueError("give a chip or a system")
-    record = chip if isinstance(chip, Chip) else catalogue.chip(chip if chip is not None else rented.chip)  # type: ignore[union-attr]
-    if rented is not None:
-        if rented.chip != record.id:
-            raise ValueError(f"system {rented.id} has {rented.chip} chips, not {record.id}")
-        record = msgspec.structs.replace(
-            record, scale_up=rented.scale_up or record.scale_up, scale_out=rented.scale_out or record.scale_out
-        )
-    for format in space.format:
-        peak_of(record, format)
-    used = price if isinstance(price, Price) else find_price(record, rented, price)
-    return Site(shape, record, device(record), used, software), rented
+    whole("batch", batch), whole("seq", seq), whole("top", top)
+    return tuple(whole("chips", number) for number in numbers)
 
 
 def _nothing(site: Site, numbers: tuple[int, ...], batch: int, seq: int, space: Space, tally: Tally) -> str:
