@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from click.testing import CliRunner
 
@@ -11,9 +12,9 @@ from chipmeter.cli import main
 ARGUMENTS = ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "16", "--batch", "32", "--seq", "4096", "--top", "3"]
 
 
-def test_table_and_json() -> None:
-    run = CliRunner().invoke
-    table = run(main, [*ARGUMENTS, "--ask", "tensor=3,zero=3,sequence_parallel=false"])
+def test_table_page_and_json(tmp_path: Path) -> None:
+    run, html = CliRunner().invoke, str(tmp_path / "plan.html")
+    table = run(main, [*ARGUMENTS, "--ask", "tensor=3,zero=3,sequence_parallel=false", "--report", html])
     assert table.exit_code == 0, table.output
     for words in (
         "90 % interval",
@@ -22,6 +23,7 @@ def test_table_and_json() -> None:
         "must divide the 32 attention heads",
     ):
         assert words in table.output
+    assert "Where the steps go" in Path(html).read_text()
     data = json.loads(run(main, [*ARGUMENTS, "--objective", "joules", "--zero", "1,3", "--json"]).output)
     assert len(data["plans"]) == 3
     assert data["plans"][0]["joules"] <= data["plans"][1]["joules"]

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chipmeter.cli.options import json_option, print_json, print_table
+from chipmeter.cli.options import json_option, print_json, print_table, report_option
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from chipmeter.planning import PlanSearch, Ranked
+    from chipmeter.planning import PlanSearch
 
 DEGREES = ("tensor", "pipeline", "virtual", "context", "expert", "micro")
 
@@ -60,11 +58,12 @@ def _choices(command: Any) -> Any:
 @click.option("--software", help="Whose measured runs to go by; training mbridge, serving vllm.")
 @click.option("--ask", help="Judge a plan: tensor=8,pipeline=16,zero=1,recompute=full,...")
 @_choices
+@report_option
 @json_option
 def plan(
     model: str, chip: str | None, system: str | None, chips: tuple[int, ...], batch: int | None, seq: int | None,
-    objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None, as_json: bool,
-    **given: Any,
+    objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None,
+    report_path: str | None, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Find the best ways to train MODEL, or with --prompt and --answer to serve it: every plan that works is priced.
 
@@ -79,6 +78,9 @@ def plan(
     if load["prompt"] is not None or load["answer"] is not None:
         from chipmeter.cli import deployments
 
+        if report_path is not None:
+            raise click.UsageError("--report is of training plans")
+
         deployments.show(model, chips, objective, software, load, where, as_json)
         return
     if batch is None or seq is None:
@@ -92,6 +94,11 @@ def plan(
         model, chips=chips, batch=batch, seq=seq, distinct=not every, asked=asked,
         objective=objective or "seconds", software=software or "mbridge", **where, **choices,  # type: ignore[arg-type]
     )  # fmt: skip
+    if report_path is not None:
+        from chipmeter.report import page
+        from chipmeter.report import plan as report
+
+        page.write(report.page(found), report_path)
     if as_json:
         rows = [
             {**msgspec.to_builtins(one), "layout": layout(one.plan), "limits": one.limits, "memory_bytes": one.bytes}
@@ -126,98 +133,26 @@ def _number(name: str, value: str) -> float | bool:
 
 
 def _page(found: PlanSearch) -> Any:
+    from rich import box
     from rich.console import Group
+    from rich.table import Table
     from rich.text import Text
 
-    where = found.system or found.chip
-    many = ", ".join(f"{number:,}" for number in found.chips)
-    title = f"{found.model} on {many} x {found.chip}{'' if found.system is None else f' ({where})'}, "
-    title += f"{found.batch:,} sequences of {found.seq:,} tokens, by {found.objective}"
-    pieces: list[Any] = [_ranking(found, title), _reasons(found)]
-    pieces += [Text(line) for line in _judged(found)]
-    fallen = ", ".join(f"{name} {count:,}" for name, count in found.broken.items())
-    pieces.append(
-        Text(
-            f"\n{found.examined:,} plans examined: {found.legal:,} work, {found.unfit:,} do not fit the memory; the "
-            f"others break a rule ({fallen or 'none'})"
-        )
+    from chipmeter.report import plan as report
+
+    def table(title: str, columns: tuple[str, ...], rows: list[list[str]]) -> Table:
+        drawn = Table(box=box.SIMPLE, title=title, title_justify="left")
+        for name in columns:
+            drawn.add_column(name, justify="left" if name in report.WORDS else "right")
+        for row in rows:
+            drawn.add_row(*row)
+        return drawn
+
+    columns, rows = report.reasons(found)
+    return Group(
+        table(report.title(found), report.RANKING, report.ranking(found)),
+        table("where the first plan's step goes, and what the second's takes more", columns, rows),
+        table("what the first plan's memory holds", ("memory", "GB"), report.memory(found.best)),
+        *(Text(line) for line in report.judged(found)),
+        Text("\n".join(f"- {line}" for line in report.notes(found)), style="dim"),
     )
-    notes = ["outside what was measured: the interval is wider"] if found.outside else []
-    pieces.append(Text("\n".join(f"- {line}" for line in (*notes, *found.assumptions)), style="dim"))
-    return Group(*pieces)
-
-
-def _ranking(found: PlanSearch, title: str) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    from chipmeter.planning import layout
-    from chipmeter.report.numbers import si
-
-    table = Table(box=box.SIMPLE, title=title, title_justify="left")
-    table.add_column("plan", justify="left")
-    for name in ("step", "90 % interval", "tokens/s", "MFU", "memory", "energy", "price", "limit"):
-        table.add_column(name, justify="left" if name == "limit" else "right")
-    for one in found.plans:
-        chips = f"{one.plan.chips:,} chips: " if len(found.chips) > 1 else ""
-        limit, seconds = next(iter(one.limits.items()))
-        table.add_row(
-            chips + layout(one.plan),
-            f"{one.seconds:.3f} s",
-            f"{one.low:.3f}-{one.high:.3f}",
-            si(one.tokens_per_second, ""),
-            f"{one.mfu:.1%}",
-            f"{one.bytes / 1e9:.0f} of {one.capacity / 1e9:.0f} GB",
-            "unknown" if one.joules is None else si(one.joules, "J"),
-            "unknown" if one.dollars is None else f"${one.dollars:.4g}",
-            f"{limit} {seconds / sum(one.parts.values()):.0%}",
-        )
-    return table
-
-
-def _reasons(found: PlanSearch) -> Table:
-    """Lay the first plan's parts beside the second's: what wins, and what the memory goes to."""
-    from rich import box
-    from rich.table import Table
-
-    first = found.best
-    second: Ranked | None = found.plans[1] if len(found.plans) > 1 else None
-    title = "where the first plan's step goes" + ("" if second is None else ", and what the second's takes more")
-    table = Table(box=box.SIMPLE, title=title, title_justify="left")
-    for name in ("part", "seconds", "share", *(() if second is None else ("second", "more")), "memory", "GB"):
-        table.add_column(name, justify="left" if name in ("part", "memory") else "right")
-    gaps = {} if second is None else first.against(second)
-    order = [name for name in gaps or first.parts if first.parts[name] or gaps.get(name)]
-    memory = [
-        *first.memory.items(),
-        ("in all", first.bytes),
-        ("first stage", first.stages[0]),
-        ("last", first.stages[-1]),
-    ]
-    for row in range(max(len(order), len(memory))):
-        cells = ["", "", "", *(() if second is None else ("", ""))]
-        if row < len(order):
-            seconds = first.parts[order[row]]
-            cells = [order[row].replace("_", " "), f"{seconds:.3f}", f"{seconds / first.seconds:.1%}"]
-            if second is not None:
-                cells += [f"{second.parts[order[row]]:.3f}", f"{gaps[order[row]]:+.3f}"]
-        held = memory[row] if row < len(memory) else None
-        cells += ["", ""] if held is None else [held[0], f"{held[1] / 1e9:.1f}"]
-        table.add_row(*cells)
-    return table
-
-
-def _judged(found: PlanSearch) -> list[str]:
-    """Say what is wrong with a plan asked about, and which works; or what it takes."""
-    from chipmeter.planning import layout
-
-    asked = found.asked
-    if asked is None:
-        return []
-    lines = [f"asked: {layout(asked.plan)}"]
-    lines += [f"  does not work: {fault}" for fault in asked.faults]
-    if asked.nearest is None:
-        return [*lines, "  no plan for these chips works"]
-    one, best = asked.nearest, found.best
-    name = "it works" if not asked.faults else f"nearest that works: {layout(one.plan)}"
-    return [*lines, f"  {name}: {one.seconds:.3f} s, {one.seconds / best.seconds:.2f} times the best"]
