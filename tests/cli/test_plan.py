@@ -18,7 +18,7 @@ def test_table_page_and_json(tmp_path: Path) -> None:
     assert table.exit_code == 0, table.output
     for words in (
         "90 % interval",
-        "what the second's takes more",
+        "second's",
         "plans examined",
         "must divide the 32 attention heads",
     ):

@@ -18,7 +18,7 @@ from chipmeter.cost.plan import RECOMPUTE, SCHEDULES
 from chipmeter.cost.training import model_flops
 from chipmeter.planning import Site, Space, best_plan, evaluate, faults, in_full, layout
 from chipmeter.planning.space import BLOCK, Tally, blocks
-from chipmeter.workloads import preset
+from chipmeter.workloads import preset, workload
 
 SMALL = Shape.of(preset("llama-3.1-8b"))
 MODELS = {name: Shape.of(preset(name)) for name in ("llama-3.1-8b", "llama-3.1-405b", "mixtral-8x7b", "deepseek-v3")}
@@ -202,6 +202,16 @@ def test_bad_input_is_one_clear_error(change: dict[str, object], says: str) -> N
     given_ = {"chip": "h100", "chips": 8, "batch": 8, "seq": 4096, **change}
     with pytest.raises((ValueError, TypeError), match=says):
         best_plan(SMALL, **given_)  # type: ignore[arg-type]
+
+
+def test_a_workload_brings_its_batch_and_tokens() -> None:
+    train = workload(preset("llama-3.1-8b"), "train", batch=16, seq=4096)
+    by_size = best_plan(SMALL, chip="h100", chips=16, batch=16, seq=4096, zero=1)
+    assert best_plan(train, chip="h100", chips=16, zero=1).plans == by_size.plans
+    with pytest.raises(ValueError, match="best_serving plans serving"):
+        best_plan(workload(preset("llama-3.1-8b"), "decode", batch=16), chip="h100", chips=16)
+    with pytest.raises(ValueError, match="give batch and seq"):
+        best_plan(SMALL, chip="h100", chips=16)
 
 
 def test_a_plan_asked_about_is_judged() -> None:

@@ -18,6 +18,7 @@ from chipmeter.planning.records import Asked, Objective, PlanSearch
 from chipmeter.planning.rules import MEMORY, Mask, faults
 from chipmeter.planning.site import Model, Site, find_site, whole
 from chipmeter.planning.space import Space, Tally, blocks
+from chipmeter.workloads import Workload
 
 MORE_CHIPS = 1 << 20
 """Chips up to which a number that works is looked for when none of those given does."""
@@ -31,13 +32,13 @@ class _Found(NamedTuple):
 
 
 def best_plan(
-    model: Model,
+    model: Model | Workload,
     system: System | str | None = None,
     *,
     chip: Chip | str | None = None,
     chips: int | Sequence[int],
-    batch: int,
-    seq: int,
+    batch: int | None = None,
+    seq: int | None = None,
     objective: Objective = "seconds",
     top: int = 10,
     distinct: bool = True,
@@ -50,15 +51,16 @@ def best_plan(
 
     Parameters
     ----------
-    model : Architecture, Shape, str or path
-        An architecture, the name of a preset, or a path to a ``config.json`` or the folder that holds it.
+    model : Architecture, Shape, Workload, str or path
+        An architecture, the name of a preset, a path to a ``config.json`` or the folder that holds it, or a workload of
+        training, whose batch and tokens count where none are given.
     system : System or str, optional
         Something one rents: gives the chip, its networks, and the price. One of `chip` and `system` is needed.
     chip : Chip or str, optional
     chips : int or sequence of int
         Chips in all; of several numbers each is tried.
-    batch, seq : int
-        Sequences of a step, and tokens of each.
+    batch, seq : int, optional
+        Sequences of a step, and tokens of each; needed unless `model` is a workload.
     objective : {"seconds", "dollars", "joules", "pareto"}
         Of one step. ``"pareto"`` gives the plans that no other beats in all three (of those that are known).
     top : int
@@ -88,6 +90,12 @@ def best_plan(
     >>> search.best.plan.tensor > 1 or search.best.plan.zero == 3
     True
     """
+    if isinstance(model, Workload):
+        if model.phase != "train":
+            raise ValueError(f"expected a workload of training, got one of {model.phase}; best_serving plans serving")
+        batch, seq, model = batch or model.batch, seq or model.seq, model.model
+    if batch is None or seq is None:
+        raise ValueError("give batch and seq, or a workload that has them")
     space = msgspec.structs.replace(Space(), **{name: _several(name, value) for name, value in choices.items()})
     site = find_site(model, chip, system, price, software, space.format)
     numbers = _sizes(chips, batch, seq, top)
