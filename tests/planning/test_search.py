@@ -196,12 +196,23 @@ def test_an_impossible_search_says_why_and_what_would_do() -> None:
         ({"tensor": 0}, "tensor must be integers of 1 or more, got 0"),
         ({"tensr": 2}, "unknown choice 'tensr'"),
         ({"chip": None}, "give a chip or a system"),
+        ({"memory": 0.0}, "memory must be a positive number of bytes, got 0.0"),
+        ({"gradient_bytes": 3}, "gradient_bytes must be 2 or 4, got 3"),
     ],
 )
 def test_bad_input_is_one_clear_error(change: dict[str, object], says: str) -> None:
     given_ = {"chip": "h100", "chips": 8, "batch": 8, "seq": 4096, **change}
     with pytest.raises((ValueError, TypeError), match=says):
         best_plan(SMALL, **given_)  # type: ignore[arg-type]
+
+
+def test_more_memory_and_shorter_gradients_never_slow_the_best_plan() -> None:
+    sizes = {"chip": "h100", "chips": 16, "batch": 32, "seq": 8192, "context": 1, "zero": (1, 3)}
+    seconds = [
+        best_plan("llama-3.1-70b", memory=memory, gradient_bytes=bytes_of, **sizes).best.seconds
+        for memory, bytes_of in ((80e9, 4), (86e9, 4), (86e9, 2))
+    ]
+    assert seconds == sorted(seconds, reverse=True)
 
 
 def test_a_workload_brings_its_batch_and_tokens() -> None:

@@ -55,6 +55,8 @@ def _choices(command: Any) -> Any:
 @click.option("--every", is_flag=True, help="Show plans that differ in policies alone, too.")
 @click.option("--format", "formats", callback=_words, default="bf16", show_default=True, help="Formats of products.")
 @click.option("--price", default="on-demand", show_default=True, help="Kind of price: on-demand, capacity-block, ...")
+@click.option("--memory", type=float, help="Training: GB of each chip that a plan may take; default all.")
+@click.option("--gradient-bytes", type=int, default=4, show_default=True, help="Training: bytes of a gradient, 4 or 2.")
 @click.option("--software", help="Whose measured runs to go by; training mbridge, serving vllm.")
 @click.option("--ask", help="Judge a plan: tensor=8,pipeline=16,zero=1,recompute=full,...")
 @_choices
@@ -63,7 +65,7 @@ def _choices(command: Any) -> Any:
 def plan(
     model: str, chip: str | None, system: str | None, chips: tuple[int, ...], batch: int | None, seq: int | None,
     objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None,
-    report_path: str | None, as_json: bool, **given: Any,
+    memory: float | None, gradient_bytes: int, report_path: str | None, as_json: bool, **given: Any,
 ) -> None:  # fmt: skip
     """Find the best ways to train MODEL, or with --prompt and --answer to serve it: every plan that works is priced.
 
@@ -92,7 +94,8 @@ def plan(
     choices = {name: value for name, value in choices.items() if value is not None}
     found = best_plan(
         model, chips=chips, batch=batch, seq=seq, distinct=not every, asked=asked,
-        objective=objective or "seconds", software=software or "mbridge", **where, **choices,  # type: ignore[arg-type]
+        objective=objective or "seconds", software=software or "mbridge", gradient_bytes=gradient_bytes,  # type: ignore[arg-type]
+        memory=None if memory is None else memory * 1e9, **where, **choices,
     )  # fmt: skip
     if report_path is not None:
         from chipmeter.report import page

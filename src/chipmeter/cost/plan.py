@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -104,6 +105,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Whether only low-rank adapters are trained, so that weights need no gradients.
     format : str
         Number format of the products.
+    gradient_bytes : {4, 2}
+        Bytes of a gradient as it is kept and reduced.
 
     Examples
     --------
@@ -127,6 +130,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sequence_parallel: bool = True
     adapters: bool = False
     format: str = "bf16"
+    gradient_bytes: int = 4
 
     def __post_init__(self) -> None:
         for name in ("chips", "batch", "seq", "micro", "tensor", "pipeline", "virtual", "context", "expert"):
@@ -139,6 +143,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             raise unknown_name("recomputation policy", self.recompute, RECOMPUTE)
         if self.zero not in (0, 1, 2, 3):
             raise ValueError(f"zero must be 0, 1, 2 or 3, got {self.zero!r}")
+        if self.gradient_bytes not in (2, 4):
+            raise ValueError(f"gradient_bytes must be 2 or 4, got {self.gradient_bytes!r}")
         if self.virtual > 1 and self.schedule == "1f1b":
             msgspec.structs.force_setattr(self, "schedule", "interleaved")
 
@@ -155,7 +161,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, eq=False)
 class Plans:
-    """Many plans of one format as columns, whose shapes need only broadcast: the fields of `Plan`, names as codes.
+    """Many plans alike in format, adapters and gradients as columns, whose shapes need only broadcast: the fields of `Plan`, names as codes.
 
     A search lays degrees along one axis and policies along the other, so that what depends on degrees alone is
     computed once for all policies.
@@ -176,22 +182,22 @@ class Plans:
     sequence_parallel: NDArray[np.bool_]
     adapters: bool = False
     format: str = "bf16"
+    gradient_bytes: int = 4
 
     @classmethod
     def of(cls, plans: Sequence[Plan]) -> Plans:
-        """Lay out plans, which must agree in `format` and `adapters`, along one axis."""
-        first = plans[0]
-        if any((plan.format, plan.adapters) != (first.format, first.adapters) for plan in plans):
-            raise ValueError("plans laid out together must agree in format and adapters")
-        columns = {name: np.array([float(getattr(plan, name)) for plan in plans]) for name in NUMBERS}
+        """Lay out plans, which must agree in what is no column, along one axis."""
+        common: dict[str, Any] = {name: getattr(plans[0], name) for name in COMMON}
+        if any(getattr(plan, name) != value for plan in plans for name, value in common.items()):
+            raise ValueError(f"plans laid out together must agree in {', '.join(COMMON)}")
+        columns: dict[str, Any] = {name: np.array([float(getattr(plan, name)) for plan in plans]) for name in NUMBERS}
         return cls(
             **columns,
             schedule=np.array([_SCHEDULE_NAMES.index(plan.schedule) for plan in plans]),
             recompute=np.array([_RECOMPUTE_NAMES.index(plan.recompute) for plan in plans]),
             zero=np.array([plan.zero for plan in plans]),
             sequence_parallel=np.array([plan.sequence_parallel for plan in plans]),
-            adapters=first.adapters,
-            format=first.format,
+            **common,
         )
 
     @property
@@ -208,7 +214,7 @@ class Plans:
             "schedule": _SCHEDULE_NAMES[cells["schedule"]],
             "recompute": _RECOMPUTE_NAMES[cells["recompute"]],
         }
-        return Plan(**{**cells, **whole, **names}, adapters=self.adapters, format=self.format)
+        return Plan(**{**cells, **whole, **names}, **{name: getattr(self, name) for name in COMMON})
 
     def cut(self, degrees: slice | Integers, policies: slice | Integers) -> Plans:
         """Cut plans laid along two axes to some rows and columns; what is single along an axis stays."""
@@ -258,7 +264,8 @@ class Plans:
 
 
 NUMBERS = ("chips", "batch", "seq", "micro", "tensor", "pipeline", "virtual", "context", "expert")
-COLUMNS = tuple(field.name for field in fields(Plans))[:-2]
+COMMON = ("adapters", "format", "gradient_bytes")
+COLUMNS = tuple(field.name for field in fields(Plans) if field.name not in COMMON)
 
 
 def schedule_codes(names: Sequence[str]) -> Integers:

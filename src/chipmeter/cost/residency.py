@@ -76,8 +76,8 @@ def layer_activations(model: Shape, tokens: Value, tensor: Value, *, sequence_pa
 def stage_bytes(model: Shape, plans: Plans, rank: Value) -> dict[str, Array]:
     """Peak bytes on each chip of the pipeline stage of a rank, by part.
 
-    Per parameter without division 2 bytes of weight, 4 of gradient, 12 of master weight and two moments; ZeRO 1 divides the
-    last over the replicas, 2 the gradients too; 3 divides 4 of weight, 4 and 8, and gathers two layers in 16 bits.
+    Per parameter without division 2 bytes of weight, 4 or 2 of gradient, 12 of master weight and two moments; ZeRO 1 divides the
+    last over the replicas, 2 the gradients too; 3 divides 4 of weight, gradients and 8, and gathers two layers in 16 bits.
     Experts are divided by expert parallelism, their state over the replicas of an expert; none is gathered. The
     first stage holds the embedding, the last the output projection and logits with their loss in 32 bits and
     gradient. A stage of unequal ones has the most layers that any has. What a compiler fuses away is not counted: a
@@ -120,7 +120,7 @@ def stage_bytes(model: Shape, plans: Plans, rank: Value) -> dict[str, Array]:
     state = np.where(zero == 3, 8.0, 12.0)
     parts = {
         "weights": weights,
-        "gradients": trained * divided(4.0, zero >= 2),
+        "gradients": trained * divided(plans.gradient_bytes, zero >= 2),
         "optimizer": trained * divided(state, zero >= 1),
         "activations": kept + working,
         "workspace": np.where(zero == 3, gathered, 0.0) + tokens * model.vocab / t * 10.0 * last,

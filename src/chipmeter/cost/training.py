@@ -231,8 +231,8 @@ def step_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]:
 def _replica_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]:
     """Time what replicas exchange, and the optimizer, by what is divided over them.
 
-    Per parameter: gradients of 32 bits reduced and 16 bits of new parameters gathered; without division gradients
-    are reduced to all. Divided gradients are reduced for every microbatch, divided parameters gathered twice as well;
+    Per parameter: gradients reduced and 16 bits of new parameters gathered; without division gradients are reduced
+    to all. Divided gradients are reduced for every microbatch, divided parameters gathered twice as well;
     experts stay where they are.
     """
     t, replicas = plans.tensor, plans.data * plans.context
@@ -242,7 +242,8 @@ def _replica_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]
     trained = 0.01 if plans.adapters else 1.0
     gather = collectives(chip, "all-gather", stays * 2.0, replicas, apart)
     routed = collectives(chip, "all-gather", goes * 2.0, np.maximum(1.0, replicas * t / plans.expert), apart)
-    data = trained * np.where(zero == 0, 4.0, 3.0) * (routed + np.where(zero == 3, 0.0, gather))
+    sent = plans.gradient_bytes
+    data = trained * np.where(zero == 0, sent, sent / 2.0 + 1.0) * (routed + np.where(zero == 3, 0.0, gather))
     every = np.where(zero == 3, (2.0 + trained) * plans.microbatches, trained * (plans.microbatches - 1.0)) * gather
     updated = trained * (stays + goes) * 30.0 / np.where((zero == 0) | (plans.data == 1), 1.0, replicas)
     return {

@@ -42,7 +42,9 @@ def nearest(model: Shape, chip: Device, asked: Plan) -> Plan | None:
     """
     chips, batch, seq = int(asked.chips), int(asked.batch), int(asked.seq)
     together = tuple({asked.sequence_parallel: None, True: None})
-    space = Space(format=(asked.format,), adapters=asked.adapters, sequence_parallel=together)
+    space = Space(
+        format=(asked.format,), adapters=asked.adapters, gradient_bytes=asked.gradient_bytes, sequence_parallel=together
+    )
     best: tuple[float, float] = (np.inf, np.inf)
     found = None
     for plans, kept in blocks(model, chip, chips, batch, seq, space, Tally()):

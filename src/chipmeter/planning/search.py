@@ -43,6 +43,7 @@ def best_plan(
     top: int = 10,
     distinct: bool = True,
     price: PriceKind | Price = "on-demand",
+    memory: float | None = None,
     software: str = "mbridge",
     asked: Plan | None = None,
     **choices: Any,
@@ -69,6 +70,9 @@ def best_plan(
         Whether to list only the best plan of each set of chips, tensor, pipeline, context and expert degrees.
     price : str or Price
         Kind of price to look up, or a price of your own.
+    memory : float, optional
+        Bytes of each chip that a plan may take; by default all that the catalogue says, which for most GPUs is the
+        decimal reading of a size that is 7 % larger if it is in GiB.
     software : str
         Whose runs to go by; see `training_step`.
     asked : Plan, optional
@@ -98,6 +102,10 @@ def best_plan(
         raise ValueError("give batch and seq, or a workload that has them")
     space = msgspec.structs.replace(Space(), **{name: _several(name, value) for name, value in choices.items()})
     site = find_site(model, chip, system, price, software, space.format)
+    if memory is not None:
+        if not 0 < memory < float("inf"):
+            raise ValueError(f"memory must be a positive number of bytes, got {memory!r}")
+        site = site._replace(device=msgspec.structs.replace(site.device, memory=float(memory)))
     numbers = _sizes(chips, batch, seq, top)
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be one of {', '.join(get_args(Objective))}, got {objective!r}")
@@ -213,7 +221,7 @@ def _several(name: str, value: Any) -> Any:
         raise TypeError(f"unknown choice {name!r}; a search may be narrowed by {', '.join(Space.__struct_fields__)}")
     return (
         value
-        if name == "adapters" or value is None
+        if name in ("adapters", "gradient_bytes") or value is None
         else tuple(value)
         if isinstance(value, (list, tuple, range))
         else (value,)
@@ -252,7 +260,7 @@ def _assumptions(site: Site) -> tuple[str, ...]:
     notes = [
         f"times: parts of a step weighed by constants fitted on measured runs, software {site.software}; intervals are theirs",
         "zero bubble, ZeRO 2 and GPipe were never measured here: their times follow from those of 1F1B, ZeRO 1 and 3",
-        "AdamW, 32-bit gradients and master weights, fused attention; memory is that of the fullest stage and leans high",
+        "AdamW with 32-bit master weights, fused attention; memory is that of the fullest stage and leans high",
         "joules are the boards' alone: busy parts at rated power or by measured joules per FLOP, waiting at idle",
     ]
     if site.price is None:

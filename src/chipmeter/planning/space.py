@@ -42,6 +42,7 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     sequence_parallel : tuple of bool
     adapters : bool
         Whether only low-rank adapters are trained.
+    gradient_bytes : {4, 2}
     """
 
     tensor: tuple[int, ...] | None = None
@@ -56,6 +57,7 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     sequence_parallel: tuple[bool, ...] = (True,)
     format: tuple[str, ...] = ("bf16",)
     adapters: bool = False
+    gradient_bytes: int = 4
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "virtual", "context", "expert", "micro"):
@@ -68,6 +70,8 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
         for value in self.zero:
             if value not in (0, 1, 2, 3):
                 raise ValueError(f"zero must be 0, 1, 2 or 3, got {value!r}")
+        if self.gradient_bytes not in (2, 4):
+            raise ValueError(f"gradient_bytes must be 2 or 4, got {self.gradient_bytes!r}")
         schedule_codes(self.schedule)
         recompute_codes(self.recompute)
 
@@ -132,7 +136,7 @@ def blocks(
                 chips=_one(chips), batch=_one(batch), seq=_one(seq), pipeline=_one(pipeline),
                 tensor=tensor, context=context, expert=expert, micro=micro, sequence_parallel=together,
                 virtual=virtual.astype(np.float64), schedule=schedule, recompute=recompute, zero=zero, format=format,
-                adapters=space.adapters,
+                adapters=space.adapters, gradient_bytes=space.gradient_bytes,
             )  # fmt: skip
             kept, broken = legal(model, whole.cut(slice(None), slice(1)), BY_DEGREES)
             count = schedule.shape[1]
