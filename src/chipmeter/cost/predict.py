@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import msgspec
@@ -16,7 +17,7 @@ from chipmeter.cost.fitting import Array, widen
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts
 from chipmeter.cost.shape import Shape
-from chipmeter.cost.training import model_flops, step_parts
+from chipmeter.cost.training import PRIORS, model_flops, step_parts
 from chipmeter.workloads import Architecture, preset
 
 Model = Architecture | Shape | str
@@ -74,8 +75,10 @@ class Predictions(NamedTuple):
 
 
 def _weigh(
-    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, outside: bool, group: str
-) -> Predictions:
+    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, outside: bool, group: str,
+    unseen: Mapping[str, float] = MappingProxyType({}),
+) -> Predictions:  # fmt: skip
+    """Weigh parts by fitted constants; `unseen` gives the log error of those whose weight no measured run determined."""
     scale: Value = 1.0
     for name, power in factors.items():
         scale = scale * found.values.get(name, 1.0) ** power
@@ -87,10 +90,11 @@ def _weigh(
     low, high = found.groups.get(group, (found.low, found.high))
     if outside:
         low, high = widen(*found.groups.get("new", (low, high)), TRANSFER)
+    doubt = sum(weighed[name] * spread for name, spread in unseen.items()) / total
     return Predictions(
         seconds=total,
-        low=np.maximum(total * np.exp(low), floor),
-        high=total * np.exp(high),
+        low=np.maximum(total * np.exp(low + abs(low) - np.hypot(low, doubt)), floor),
+        high=total * np.exp(high - abs(high) + np.hypot(high, doubt)),
         outside=outside,
         parts=weighed,
         source=found.source,
@@ -145,7 +149,9 @@ def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "m
     group = f"{'bf16' if plans.format == 'bf16' else 'low'} {kind or 'dense'}"
     outside = not {shape.name, on.id} <= set(found.known)
     parts = step_parts(shape, on, plans)
-    return _weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), outside, group)
+    # A weight that stands where its fit began was moved by no measured run.
+    unseen = {name: spread for name, (start, spread) in PRIORS.items() if found.values.get(name) == start}
+    return _weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), outside, group, unseen)
 
 
 def _kind(shape: Shape) -> str:
