@@ -102,11 +102,11 @@ def both_ways(chip: Device, format: str, groups: Sequence[Shapes], *, adapters: 
 
 
 def collectives(chip: Device, op: str, size: Value, ranks: Value, spread: Value | None = None) -> Array:
-    """Time collectives whose sizes broadcast, each distinct one once."""
+    """Time collectives whose sizes broadcast, each distinct one once; one of nothing takes no time."""
 
     def price(sizes: Array, groups: Array, spreads: Array) -> Array:
         rows = zip(sizes.tolist(), groups.tolist(), spreads.tolist(), strict=True)
-        return np.array([collective_seconds(chip, op, *row) for row in rows])
+        return np.array([collective_seconds(chip, op, *row) if row[0] > 0 else 0.0 for row in rows])
 
     return once_each(price, size, ranks, ranks if spread is None else spread)
 
