@@ -13,7 +13,7 @@ from chipmeter.cost.device import Device
 from chipmeter.cost.distinct import Value, once_each
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.gemm import gemm_seconds
-from chipmeter.cost.network import collective_seconds
+from chipmeter.cost.network import collective_times
 from chipmeter.cost.plan import Plans
 from chipmeter.cost.shape import Shape
 
@@ -99,16 +99,6 @@ def both_ways(chip: Device, format: str, groups: Sequence[Shapes], *, adapters: 
         found.append(Products(own[0], own[1], np.zeros_like(own[0]) if adapters else own[2]))
         start += len(group)
     return found
-
-
-def collectives(chip: Device, op: str, size: Value, ranks: Value, spread: Value | None = None) -> Array:
-    """Time collectives whose sizes broadcast, each distinct one once; one of nothing takes no time."""
-
-    def price(sizes: Array, groups: Array, spreads: Array) -> Array:
-        rows = zip(sizes.tolist(), groups.tolist(), spreads.tolist(), strict=True)
-        return np.array([collective_seconds(chip, op, *row) if row[0] > 0 else 0.0 for row in rows])
-
-    return once_each(price, size, ranks, ranks if spread is None else spread)
 
 
 class Layers(NamedTuple):
@@ -199,16 +189,20 @@ def step_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]:
     width = 16.0 * h / np.where(plans.sequence_parallel, t, 1.0) + 4.0 * model.heads * d / t
     inner = dense * 3.0 * model.mats * model.ffn / t + moe * (6.0 * model.active * (h + model.moe_ffn) / t)
     pointwise = (share + 2.0) * tokens * 2.0 * (passes * width + inner) / chip.bandwidth
-    tensor = (1.0 + share) * 2.0 * passes * collectives(chip, "all-reduce", tokens * h * 2.0, t)
+    tensor = (1.0 + share) * 2.0 * passes * collective_times(chip, "all-reduce", tokens * h * 2.0, t)
     cached = float(model.latent + model.rope) if model.latent else 2.0 * kv_heads * d
-    context = 3.0 * passes * collectives(
+    context = 3.0 * passes * collective_times(
         chip, "all-gather", plans.micro * plans.seq * cached * 2.0, plans.context, t * plans.context
     )  # fmt: skip
     routed = tokens / t * model.active * h * 2.0
     traffic: Value = 0.0
     if model.moe_layers:
-        traffic = 4.0 * moe * collectives(chip, "all-to-all", routed, plans.expert, plans.expert * t)
-    sends = 2.0 * micro * plans.virtual * tokens * h * 2.0 / t / chip.network * (plans.pipeline > 1)
+        traffic = 4.0 * moe * collective_times(chip, "all-to-all", routed, plans.expert, plans.expert * t)
+    # Stages are as far apart as there are chips in one; each microbatch crosses forward and back.
+    pair = np.minimum(plans.pipeline, 2.0)
+    sends = 2.0 * micro * plans.virtual * collective_times(
+        chip, "send-recv", tokens * h * 2.0 / t, pair, pair * plans.chips / plans.pipeline
+    )  # fmt: skip
     work = linear + attention + experts + pointwise + 0.3 * tensor + 0.5 * traffic
     idle = np.maximum(work - plans.filled * put_off, 0.0)
     parts = {
@@ -240,8 +234,8 @@ def _replica_parts(model: Shape, chip: Device, plans: Plans) -> dict[str, Array]
     stays = model.dense_weights / (t * plans.pipeline) + model.vocab * model.hidden / t
     goes = model.moe_layers * model.experts * model.expert_weights / (plans.expert * plans.pipeline)
     trained = 0.01 if plans.adapters else 1.0
-    gather = collectives(chip, "all-gather", stays * 2.0, replicas, apart)
-    routed = collectives(chip, "all-gather", goes * 2.0, np.maximum(1.0, replicas * t / plans.expert), apart)
+    gather = collective_times(chip, "all-gather", stays * 2.0, replicas, apart)
+    routed = collective_times(chip, "all-gather", goes * 2.0, np.maximum(1.0, replicas * t / plans.expert), apart)
     sent = plans.gradient_bytes
     data = trained * np.where(zero == 0, sent, sent / 2.0 + 1.0) * (routed + np.where(zero == 3, 0.0, gather))
     every = np.where(zero == 3, (2.0 + trained) * plans.microbatches, trained * (plans.microbatches - 1.0)) * gather
