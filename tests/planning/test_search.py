@@ -16,7 +16,7 @@ from chipmeter.cost import Plan, Plans, Shape, training_step, training_steps
 from chipmeter.cost.device import device
 from chipmeter.cost.plan import RECOMPUTE, SCHEDULES
 from chipmeter.cost.training import model_flops
-from chipmeter.planning import Site, Space, best_plan, evaluate, faults, in_full, layout
+from chipmeter.planning import Site, Space, best_plan, evaluate, faults, in_full, layout, price_plan
 from chipmeter.planning.space import BLOCK, Tally, blocks
 from chipmeter.workloads import preset, workload
 
@@ -245,3 +245,15 @@ def test_experts_are_divided_where_that_pays() -> None:
     found = best_plan("mixtral-8x7b", chip="h100", chips=64, batch=256, seq=4096)
     assert found.best.plan.expert > 1
     assert found.best.memory["weights"] < 80e9
+
+
+def test_one_plan_is_priced_or_refused_with_the_nearest_that_works() -> None:
+    best = best_plan("llama-3.1-70b", chip="h100", chips=64, batch=128, seq=8192, zero=1, context=1).best
+    assert price_plan("llama-3.1-70b", best.plan, chip="h100") == best
+    wrong = msgspec.structs.replace(best.plan, tensor=3)
+    with pytest.raises(
+        ValueError, match=r"tensor 3 must divide the 64 attention heads; .*; the nearest plan that works: "
+    ):
+        price_plan("llama-3.1-70b", wrong, chip="h100")
+    with pytest.raises(ValueError, match="no plan for these chips works"):
+        price_plan("llama-3.1-405b", Plan(chips=8, batch=8, seq=8192, tensor=8), chip="h100")

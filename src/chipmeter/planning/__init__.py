@@ -2,6 +2,7 @@
 
 from chipmeter.planning.evaluate import evaluate, in_full
 from chipmeter.planning.nearest import nearest
+from chipmeter.planning.one import price_plan
 from chipmeter.planning.records import Asked, Objective, PlanSearch, Ranked, layout
 from chipmeter.planning.rules import RULES, Rule, faults, legal
 from chipmeter.planning.search import best_plan
@@ -29,4 +30,5 @@ __all__ = [
     "layout",
     "legal",
     "nearest",
+    "price_plan",
 ]

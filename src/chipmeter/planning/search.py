@@ -101,11 +101,7 @@ def best_plan(
     if batch is None or seq is None:
         raise ValueError("give batch and seq, or a workload that has them")
     space = msgspec.structs.replace(Space(), **{name: _several(name, value) for name, value in choices.items()})
-    site = find_site(model, chip, system, price, software, space.format)
-    if memory is not None:
-        if not 0 < memory < float("inf"):
-            raise ValueError(f"memory must be a positive number of bytes, got {memory!r}")
-        site = site._replace(device=msgspec.structs.replace(site.device, memory=float(memory)))
+    site = find_site(model, chip, system, price, software, space.format, memory)
     numbers = _sizes(chips, batch, seq, top)
     if objective not in get_args(Objective):
         raise ValueError(f"objective must be one of {', '.join(get_args(Objective))}, got {objective!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -43,9 +44,9 @@ class Site(NamedTuple):
 
 def find_site(
     model: Model, chip: Chip | str | None, system: System | str | None, price: PriceKind | Price, software: str,
-    formats: Sequence[str],
+    formats: Sequence[str], memory: float | None = None,
 ) -> Site:  # fmt: skip
-    """Look everything up.
+    """Look everything up; `memory` takes the place of the bytes that a chip has.
 
     >>> find_site("llama-3.1-8b", None, "p5.48xlarge", "on-demand", "mbridge", ["fp8"]).chip.id
     'h100_sxm'
@@ -65,8 +66,13 @@ def find_site(
         )
     for format in formats:
         peak_of(record, format)
+    on = device(record)
+    if memory is not None:
+        if not 0 < memory < math.inf:
+            raise ValueError(f"memory must be a positive number of bytes, got {memory!r}")
+        on = msgspec.structs.replace(on, memory=float(memory))
     used = price if isinstance(price, Price) else find_price(record, rented, price)
-    return Site(shape, record, device(record), used, software, None if rented is None else rented.id)
+    return Site(shape, record, on, used, software, None if rented is None else rented.id)
 
 
 def whole(name: str, size: object) -> int:
