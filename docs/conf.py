@@ -22,8 +22,7 @@ autodoc_member_order = "alphabetical"
 autodoc_mock_imports = ["torch", "dask", "distributed", "plotly", "jinja2", "tokenizers", "pytest"]
 numpydoc_show_class_members = False
 # an annotation such as `bytes` is also the name of fields: Sphinx then cannot choose, and need not
-# and a glob may find nothing beyond the pages named before it
-suppress_warnings = ["ref.python", "toc.empty_glob"]
+suppress_warnings = ["ref.python"]
 
 html_theme = "furo"
 html_title = f"chipmeter {version}"
