@@ -76,30 +76,46 @@ def philox(words: _U32, seed: int, offset: int) -> None: ...
 
 # quantize
 def amax_f32(x: _F32) -> int: ...
-def mx_f32(
+@final
+class TileSpec:
+    def __init__(
+        self,
+        scale: int,
+        element_kind: int,
+        *,
+        max_exponent: int = 0,
+        carry_from: int = 0,
+        carry_overflows: bool = False,
+        limit: float = 1,
+        smallest: float = 0,
+        power_of_two: bool = False,
+        tensor: float = 1,
+        scale_min: float = 0,
+        scale_max: float = 0,
+        zero_scale: int = 0,
+        scale_encode: EncodeSpec | None = None,
+        scale_decode: DecodeSpec | None = None,
+        element: EncodeSpec | None = None,
+        ties_to_zero: bool = False,
+        zeros: int = 0,
+        unit: float = 1,
+        low: int = 0,
+        high: int = 0,
+        zero_point: int = 0,
+        midpoints: _F32 | None = None,
+        nan_code: int = 0,
+    ) -> None: ...
+
+def tiles_f32(
     x: _F32,
     codes: _U8,
-    scales: _U8,
-    rule: int,
-    max_exponent: int,
-    max_fraction: int,
-    infinity_is_nan: bool,
-    element: EncodeSpec,
+    scales: _U8 | _F32,
+    zeros: _I32 | None,
+    amax: _U32 | None,
+    rows: int,
+    columns: int,
+    spec: TileSpec,
 ) -> None: ...
-def nvfp4_f32(
-    x: _F32,
-    codes: _U8,
-    scales: _U8,
-    tensor_scale: float,
-    scale_min: float,
-    scale_max: float,
-    element_max: float,
-    scale: EncodeSpec,
-    scale_decode: DecodeSpec,
-    element: EncodeSpec,
-) -> None: ...
-def scaled_f32_u8(x: _F32, scales: _F32, codes: _U8, element: EncodeSpec) -> None: ...
-def scaled_f32_s8(x: _F32, scales: _F32, codes: _I8, low: int, high: int) -> None: ...
 
 # floating-point environment
 @final
