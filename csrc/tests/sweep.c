@@ -8,7 +8,7 @@ enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES, LARGEST = 3333 };
 static void encode(const cm_format_kernels *f, const float *x, const double *y, size_t n, int width, const cm_encode_spec *spec,
                    const uint32_t *words, uint64_t *h)
 {
-    const cm_random random = {words, 2026, ((uint64_t)1 << 34) + 1};
+    const cm_random random = {words, 2026, ((uint64_t)1 << 34) + 1, CM_STOCHASTIC_TRUNCATED};
     float *single = NEW(float, n);
     double *wide = NEW(double, n);
     void *codes = items(n, (size_t)width);
