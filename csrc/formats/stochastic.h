@@ -15,13 +15,17 @@ static inline const uint32_t *cm_random_words(uint32_t *room, size_t n, cm_rando
     return room;
 }
 
+/* of the rules that are a carry: what is added to d, in units of 2^-32 */
+static inline __attribute__((always_inline)) vu cm_random_addend(vu word, uint32_t n, int rule)
+{
+    return rule == CM_STOCHASTIC_MIDPOINT ? (2 * word + 1) << (31 - n) : word << (32 - n);
+}
+
 /* All ones where the magnitude goes up. d is the dropped fraction in units of 2^-32, cut; `rest` tells whether anything
  * was cut from it. */
 static inline __attribute__((always_inline)) vu cm_goes_up(vu d, vu rest, vu word, uint32_t n, int rule)
 {
-    if (rule == CM_STOCHASTIC_TRUNCATED) /* a carry out of d + (r << (32 - n)) */
-        return (vu)(d > ~(word << (32 - n)));
-    if (rule == CM_STOCHASTIC_MIDPOINT) return (vu)(d > ~((2 * word + 1) << (31 - n)));
+    if (rule < CM_STOCHASTIC_NEAREST_EVEN) return (vu)(d > ~cm_random_addend(word, n, rule));
     vu kept = vu_shift_right(d, 32 - n), below = d << n;
     vu odd = (kept & 1) == (uint32_t)(rule == CM_STOCHASTIC_NEAREST_EVEN);
     vu up = (vu)(below > 0x80000000u) | ((vu)(below == 0x80000000u) & (rest | odd));
@@ -30,22 +34,35 @@ static inline __attribute__((always_inline)) vu cm_goes_up(vu d, vu rest, vu wor
 
 /* the rule of cm_encode_stochastic for numbers that are not NaN, in formats that cm_fast_symmetric accepts */
 static inline __attribute__((always_inline)) vu cm_encode_stochastic_vector(vu bits, vu word, const cm_encode_spec *s,
-                                                                            const cm_fast_spec *f, int rule)
+                                                                            const cm_fast_spec *f, int rule, int padded)
 {
-    const uint32_t mantissa = (uint32_t)s->mantissa_bits;
-    vu magnitude = bits & 0x7fffffffu, field = vu_shift_right(magnitude, 23), normal = (vu)(field != 0);
-    vu sig = (magnitude & 0x7fffffu) | (normal & 0x800000u);
-    vi lift = (vi)(field + normal) - (126 + s->min_exponent);
-    vu drop = (vu)(vi_max(-lift, vi_set(0)) + (int32_t)(23 - mantissa));
-    vu d = vu_shift_left_each(sig, 32 - drop) | vu_shift_right_each(sig, drop - 32);
-    vu rest = {0};
-    if (rule >= CM_STOCHASTIC_NEAREST_EVEN) rest = (vu)((vi)drop > 32) & (vu)(vu_shift_left_each(d, drop - 32) != sig);
-    vu code = vu_shift_right_each(sig, drop) + ((vu)vi_max(lift, vi_set(0)) << mantissa)
-              - cm_goes_up(d, rest, word, (uint32_t)s->random_bits, rule);
+    vu magnitude = bits & 0x7fffffffu, code;
+    const uint32_t n = (uint32_t)s->random_bits;
+    if (rule < CM_STOCHASTIC_NEAREST_EVEN && f->kind == CM_FAST_WIDE) { /* no code has more bits dropped than another */
+        code = vu_shift_right(magnitude + vu_shift_right(cm_random_addend(word, n, rule), 32 - f->drop), f->drop);
+    } else {
+        const int32_t gap = 126 + s->min_exponent; /* from the exponent field of the smallest normal, less 1 */
+        vi field = (vi)vu_shift_right(magnitude, 23);
+        vu drop = (vu)vi_max(gap + (int32_t)f->drop + 1 - field, vi_set((int32_t)f->drop));
+        vu base = (vu)vi_max(field - (gap + 1), vi_set(0)) << (23 - f->drop);
+        if (rule < CM_STOCHASTIC_NEAREST_EVEN && !vi_sign_bits((vi)(31 - drop) | (field - 1))) {
+            vu sig = (magnitude & 0x7fffffu) | 0x800000u;
+            sig += vu_shift_right_each(cm_random_addend(word, n, rule), 32 - drop);
+            code = vu_shift_right_each(sig, drop) + base;
+        } else {
+            vi tiny = field == 0; /* float32 subnormals share the smallest exponent */
+            vu sig = (magnitude & 0x7fffffu) | (0x800000u & ~(vu)tiny);
+            drop = (vu)vi_max(gap + (int32_t)f->drop + 1 - field + tiny, vi_set((int32_t)f->drop));
+            vu d = vu_shift_left_each(sig, 32 - drop) | vu_shift_right_each(sig, drop - 32);
+            vu rest = {0};
+            if (rule >= CM_STOCHASTIC_NEAREST_EVEN) rest = (vu)((vi)drop > 32) & (vu)(vu_shift_left_each(d, drop - 32) != sig);
+            code = vu_shift_right_each(sig, drop) + base - cm_goes_up(d, rest, word, n, rule);
+        }
+    }
     vu over = (vu)(code > s->max_code + (vu){0}) | (vu)((vi)magnitude >= 0x7f800000);
     vu sign = vu_shift_right(bits, f->sign_shift) & f->sign;
     if (f->kind == CM_FAST_FNUZ) sign &= (vu)(code != 0) & ~over; /* neither zero nor the lone NaN has a sign */
-    code <<= f->shift;
+    if (padded) code <<= f->shift;
     return ((f->overflow & over) | (code & ~over)) ^ sign;
 }
 
@@ -56,7 +73,7 @@ static inline __attribute__((always_inline)) vu cm_encode_stochastic_vector(vu b
             if (i % 16 == 0) __builtin_prefetch(x + i + CM_PREFETCH);                                                \
             vu bits = (vu)vf_load(x + i);                                                                            \
             largest = vi_max(largest, (vi)(bits & 0x7fffffffu));                                                     \
-            vu_store_u##width(codes + i, cm_encode_stochastic_vector(bits, vu_load(words + i), s, f, the_rule));     \
+            vu_store_u##width(codes + i, cm_encode_stochastic_vector(bits, vu_load(words + i), s, f, the_rule, (width) == 32)); \
         }                                                                                                            \
         break;
 #define CM_STOCHASTIC_CHUNK_OF(width)                                                                                \

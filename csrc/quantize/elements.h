@@ -12,12 +12,13 @@ typedef struct {
     const cm_tile_spec *t;
     cm_fast_spec fast, scale_fast;
     uint32_t largest; /* float32 bits of the largest element */
+    float unit, low, high;
     int path, divide;
-} cm_plan;
+} cm_plan; /* read through local copies: codes are bytes, which might alias anything else */
 
 static inline cm_plan cm_plan_of(const cm_tile_spec *t)
 {
-    cm_plan p = {.t = t};
+    cm_plan p = {.t = t, .unit = t->unit, .low = (float)t->low, .high = (float)t->high};
     p.divide = t->scale == CM_TILE_DIVIDE || t->scale == CM_TILE_FP4_MODELOPT || t->scale == CM_TILE_FP4_COMPRESSED;
     p.path = t->element_kind == CM_ELEMENT_INTEGER ? PATH_INTEGER : t->element_kind == CM_ELEMENT_TABLE ? PATH_TABLE : PATH_GENERAL;
     if (t->scale_encode) p.scale_fast = cm_fast_spec_of(t->scale_encode);
@@ -38,6 +39,16 @@ static inline vu cm_tame(vu amax, vf factor)
     return (vu)((vi)amax < 0x7f800000) & (vu)(((vu)factor & 0x7fffffffu) - 1 < 0x7f7fffffu);
 }
 
+/* lanes of `yes` where a, below 2^31, is less than b */
+static inline vu vu_below(vu a, uint32_t b, vu yes, vu no)
+{
+#if VL == 16
+    return (vu)_mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask((__m512i)a, _mm512_set1_epi32((int32_t)b)), (__m512i)no, (__m512i)yes);
+#else
+    return vu_where((vu)((vi)a < (int32_t)b + (vi){0}), yes, no);
+#endif
+}
+
 /* nearest even, saturating first: what lies beyond the largest rounds as the largest does */
 static inline __attribute__((always_inline)) vu encode_saturating(vf y, const cm_plan *p, int path)
 {
@@ -45,17 +56,17 @@ static inline __attribute__((always_inline)) vu encode_saturating(vf y, const cm
     vu bits = (vu)y, magnitude = (vu)vi_min((vi)(bits & 0x7fffffffu), vi_set((int32_t)p->largest));
     vu code = vu_shift_right(magnitude + f->round + (vu_shift_right(magnitude, f->drop) & 1), f->drop);
     vu subnormal = (vu)((vf)magnitude + f->magic) - cm_bits32(f->magic);
-    code = vu_where((vu)(magnitude < f->first_normal + (vu){0}), subnormal, code);
+    code = vu_below(magnitude, f->first_normal, subnormal, code);
     vu sign = vu_shift_right(bits, f->sign_shift) & f->sign;
     if (path == PATH_FAST_POSITIVE_ZERO) sign &= (vu)(magnitude != 0);
     return code | sign;
 }
 
-static inline __attribute__((always_inline)) vu encode_integer(vf y, vf zero, const cm_tile_spec *t)
+static inline __attribute__((always_inline)) vu encode_integer(vf y, vf zero, const cm_plan *p)
 {
-    const vf low = vf_set((float)t->low) - zero, high = vf_set((float)t->high) - zero;
+    const vf low = vf_set(p->low) - zero, high = vf_set(p->high) - zero;
     vu number = (vu)(y == y);
-    vf whole = vf_nearest(vf_clamp(y * t->unit, low, high)) + zero;
+    vf whole = vf_nearest(vf_clamp(y * p->unit, low, high)) + zero;
     return (vu)vi_truncate((vf)((vu)whole & number)) & 0xffu;
 }
 
@@ -71,15 +82,16 @@ static inline __attribute__((always_inline)) vu encode_vector(const float *x, vf
 {
     vf y = vf_load(x);
     y = divide ? y / factor : y * factor;
-    if (path == PATH_INTEGER) return encode_integer(y, zero, p->t);
+    if (path == PATH_INTEGER) return encode_integer(y, zero, p);
     if (path == PATH_TABLE) return encode_table(y, p->t);
     return encode_saturating(y, p, path);
 }
 
 /* `each` says that every element has a factor (and zero point) of its own; else the first serves all */
 static inline __attribute__((always_inline)) void encode_run(const float *x, const float *factor, const float *zero, uint8_t *codes,
-                                                             size_t n, const cm_plan *p, int path, int divide, int each)
+                                                             size_t n, const cm_plan *given, int path, int divide, int each)
 {
+    const cm_plan copy = *given, *p = &copy;
     size_t i = 0;
     vf f = vf_set(*factor), z = vf_set(path == PATH_INTEGER ? *zero : 0.0f);
     for (; i + VL <= n; i += VL) {

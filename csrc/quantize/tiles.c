@@ -45,14 +45,49 @@ static inline void encode_columns(const cm_tile_lanes *l, cm_rows tiles, size_t 
         encode_elements(tiles.x + r * tiles.stride, l->factor, l->zero, 1, all, codes + r * stride, count, p);
 }
 
-static inline __attribute__((always_inline)) void encode_tiles(const cm_tile_lanes *l, cm_rows tiles, size_t count, size_t columns,
-                                                               uint8_t *codes, size_t stride, const cm_plan *p)
+/* tiles from `b` on, the first of which starts at tiles.x */
+static inline void encode_tiles(const cm_tile_lanes *l, cm_rows tiles, size_t b, size_t count, size_t columns, uint8_t *codes,
+                                size_t stride, const cm_plan *p)
 {
-    for (size_t b = 0; b < count; b++) {
+    for (; b < count; b++, tiles.x += columns, codes += columns) {
         int tame = l->amax[b] < 0x7f800000u && (cm_bits32(l->factor[b]) & 0x7fffffffu) - 1 < 0x7f7fffffu;
         for (size_t r = 0; r < tiles.rows; r++)
-            encode_elements(tiles.x + r * tiles.stride + b * columns, l->factor + b, l->zero + b, 0, tame,
-                            codes + r * stride + b * columns, columns, p);
+            encode_elements(tiles.x + r * tiles.stride, l->factor + b, l->zero + b, 0, tame, codes + r * stride, columns, p);
+    }
+}
+
+/* Flat blocks of a common size, a vector of them at a time: no question between them where all are tame. */
+static inline __attribute__((always_inline)) void encode_blocks(const cm_tile_lanes *l, const float *x, size_t count, size_t columns,
+                                                                uint8_t *codes, const cm_plan *given, int path, int divide)
+{
+    const cm_plan copy = *given, *p = &copy;
+    size_t b = 0;
+    for (; b + VL <= count; b += VL) {
+        uint32_t tame = vi_sign_bits((vi)cm_tame(vu_load(l->amax + b), vf_load(l->factor + b)));
+        if (path == PATH_INTEGER || path == PATH_TABLE || tame == (uint32_t)((1ull << VL) - 1))
+            for (size_t k = 0; k < VL; k++)
+                encode_run(x + (b + k) * columns, l->factor + b + k, l->zero + b + k, codes + (b + k) * columns, columns, p, path, divide, 0);
+        else
+            for (size_t k = 0; k < VL; k++)
+                encode_elements(x + (b + k) * columns, l->factor + b + k, l->zero + b + k, 0, tame >> k & 1,
+                                codes + (b + k) * columns, columns, given);
+    }
+    encode_tiles(l, (cm_rows){x + b * columns, 1, 0}, b, count, columns, codes + b * columns, 0, given);
+}
+
+#define CM_BLOCKS_CASE(path)                                                                                         \
+    case path:                                                                                                       \
+        if (p->divide) encode_blocks(l, x, count, columns, codes, p, path, 1);                                       \
+        else encode_blocks(l, x, count, columns, codes, p, path, 0);                                                 \
+        break;
+static inline __attribute__((always_inline)) void encode_flat(const cm_tile_lanes *l, const float *x, size_t count, size_t columns,
+                                                              uint8_t *codes, const cm_plan *p)
+{
+    switch (p->path) {
+        CM_BLOCKS_CASE(PATH_FAST)
+        CM_BLOCKS_CASE(PATH_FAST_POSITIVE_ZERO)
+        CM_BLOCKS_CASE(PATH_INTEGER)
+    default: encode_tiles(l, (cm_rows){x, 1, 0}, 0, count, columns, codes, 0, p);
     }
 }
 
@@ -64,9 +99,9 @@ static inline void do_strip(cm_tile_lanes *l, cm_rows tiles, size_t count, size_
     find_scales(l, count, p->t, &p->scale_fast);
     store_scales(l, first, count, g, p->t);
     if (columns == 1) encode_columns(l, tiles, count, codes, g->code_stride, p);
-    else if (columns == 16 && tiles.rows == 1) encode_tiles(l, (cm_rows){tiles.x, 1, 0}, count, 16, codes, 0, p);
-    else if (columns == 32 && tiles.rows == 1) encode_tiles(l, (cm_rows){tiles.x, 1, 0}, count, 32, codes, 0, p);
-    else encode_tiles(l, tiles, count, columns, codes, g->code_stride, p);
+    else if (columns == 16 && tiles.rows == 1) encode_flat(l, tiles.x, count, 16, codes, p);
+    else if (columns == 32 && tiles.rows == 1) encode_flat(l, tiles.x, count, 32, codes, p);
+    else encode_tiles(l, tiles, 0, count, columns, codes, g->code_stride, p);
 }
 
 static inline size_t strip_of(size_t rows, size_t columns)
