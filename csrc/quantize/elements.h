@@ -95,6 +95,7 @@ static inline __attribute__((always_inline)) void encode_run(const float *x, con
     size_t i = 0;
     vf f = vf_set(*factor), z = vf_set(path == PATH_INTEGER ? *zero : 0.0f);
     for (; i + VL <= n; i += VL) {
+        if (i % 16 == 0) __builtin_prefetch(x + i + CM_PREFETCH); /* here, where arithmetic leaves the time for it */
         if (each) f = vf_load(factor + i);
         if (each && path == PATH_INTEGER) z = vf_load(zero + i);
         vu_store_u8(codes + i, encode_vector(x + i, f, z, p, path, divide));

@@ -73,7 +73,6 @@ static inline __attribute__((always_inline)) void largest_in_tiles(cm_rows tile,
     for (; b + VL <= count; b += VL) {
         vi top[VL];
         for (size_t k = 0; k < VL; k++, tile.x += columns) {
-            for (size_t i = 0; i < columns; i += 16) __builtin_prefetch(tile.x + i + CM_PREFETCH);
             top[k] = fold_tile(tile, columns);
         }
         vi_store((int32_t *)amax + b, largest_of_each(top));

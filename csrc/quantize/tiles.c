@@ -6,8 +6,10 @@
 #include "tier.h"
 
 enum {
-    STRIP = 2048,    /* elements of a strip of flat tiles: half of a first-level cache */
-    BAND = 1 << 16   /* of tiles of several rows: a quarter of a second-level cache */
+    STRIP = 1024,     /* elements of a strip of flat tiles: short, so that loads and arithmetic overlap */
+    BAND = 1 << 16,   /* of tiles of several rows: a quarter of a second-level cache */
+    FEW = 256,        /* columns at least: sixteen lines of memory of each row */
+    TALL = 1024       /* rows whose strips leave the cache anyway: then whole pages of each row */
 };
 
 static inline void store_scales(const cm_tile_lanes *l, size_t first, size_t count, const cm_tiling *g, const cm_tile_spec *t)
@@ -107,7 +109,7 @@ static inline void do_strip(cm_tile_lanes *l, cm_rows tiles, size_t count, size_
 static inline size_t strip_of(size_t rows, size_t columns)
 {
     size_t count = (rows == 1 ? STRIP : BAND) / (rows * columns);
-    size_t least = columns == 1 ? 256 : 1;
+    size_t least = columns > 1 ? 1 : rows > TALL ? CM_MOST_LANES : FEW;
     return count < least ? least : count > CM_MOST_LANES ? CM_MOST_LANES : count;
 }
 

@@ -10,7 +10,6 @@ _F64: TypeAlias = NDArray[np.float64]
 _U8: TypeAlias = NDArray[np.uint8]
 _U16: TypeAlias = NDArray[np.uint16]
 _U32: TypeAlias = NDArray[np.uint32]
-_I8: TypeAlias = NDArray[np.int8]
 _I16: TypeAlias = NDArray[np.int16]
 _I32: TypeAlias = NDArray[np.int32]
 _Pair: TypeAlias = tuple[int, int]
@@ -88,6 +87,7 @@ def philox(words: _U32, seed: int, offset: int) -> None: ...
 
 # quantize
 def amax_f32(x: _F32) -> int: ...
+
 @final
 class TileSpec:
     def __init__(

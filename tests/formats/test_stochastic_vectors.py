@@ -50,7 +50,8 @@ def numbers(fmt: FloatFormat, seed: int) -> np.ndarray[Any, Any]:
         3e38,
         1.25,
     ]
-    return x.astype(np.float32)
+    single: np.ndarray[Any, Any] = x.astype(np.float32)
+    return single
 
 
 @settings(max_examples=10)

@@ -200,9 +200,9 @@ def encode_floats(
     """Write the codes of checked arguments; `rule` is the number of a stochastic rule (csrc/chipmeter/formats.h)."""
     flat, raw = source.reshape(-1), codes.reshape(-1).view(_WORDS[codes.dtype.itemsize])
     if fmt.powers_only:
-        rule = e8m0_spec(rounding, overflow, nan)
+        power = e8m0_spec(rounding, overflow, nan)
         encode: Any = _kernels.encode_f32_e8m0 if flat.dtype == np.float32 else _kernels.encode_f64_e8m0
-        split(lambda i, j: encode(flat[i:j], raw[i:j], rule), flat.size, thread_count(threads), GRAIN)
+        split(lambda i, j: encode(flat[i:j], raw[i:j], power), flat.size, thread_count(threads), GRAIN)
         return
     spec = encode_spec(fmt, rounding, overflow, nan, random_bits)
     kernel = _ENCODERS[flat.dtype.str[1:], raw.dtype.itemsize]
