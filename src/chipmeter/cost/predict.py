@@ -107,12 +107,9 @@ def _kind(shape: Shape) -> str:
     return "latent" if shape.latent else "moe" if shape.experts else "dense"
 
 
-def _serving_factors(
-    shape: Shape, on: Device, load: Serving, engine: str, values: Mapping[str, float]
-) -> dict[str, float]:
+def _serving_factors(on: Device, load: Serving, engine: str, values: Mapping[str, float]) -> dict[str, float]:
     near, mode = nearest_chip(on.id, values), "disagg" if load.pools else "agg"
     names = [f"engine:{engine}", f"chip:{near}", f"mode:{mode}", f"format:{load.format}", f"engine on:{engine} {near}"]
-    names += [f"engine kind:{engine} {_kind(shape)}", f"engine format:{engine} {load.format} {_kind(shape)}"]
     names += [f"split:{engine} {mode}"] if load.split_requests else []
     names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
     factors = dict.fromkeys(names, 1.0)
@@ -145,7 +142,7 @@ def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     batch = min(load.sequences, capacity(shape, on, load))
     used = shape.dense_weights + shape.moe_layers * shape.active * shape.expert_weights
     floor = used * 0.5 / (load.chips * on.bandwidth) / 4.0
-    factors = _serving_factors(shape, on, load, engine, found.values)
+    factors = _serving_factors(on, load, engine, found.values)
     outside = not {shape.name, on.id} <= set(found.known)
     group = f"{engine} {'disagg' if load.pools else 'agg'} {_kind(shape)}"
     return _weigh(found, decode_parts(shape, on, load, batch), factors, floor, outside, group)
@@ -164,7 +161,8 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     found = book("serving")["serving"]["first_apart" if load.pools else "first_together"]
     step = decode_step(shape, chip, load, engine=engine).seconds
     mode = "disagg" if load.pools else "agg"
-    factors = _serving_factors(shape, on, load, engine, found.values) | {f"engine mode:{engine} {mode}": 1.0}
+    factors = _serving_factors(on, load, engine, found.values) | {f"engine mode:{engine} {mode}": 1.0}
+    factors[f"engine kind:{engine} {_kind(shape)}"] = 1.0
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
     outside = not {shape.name, on.id} <= set(found.known)
     parts = first_parts(shape, on, load, step, capacity(shape, on, load))
