@@ -25,6 +25,7 @@ _COMMANDS = (
     "frontier",
     "identify",
     "info",
+    "plan",
     "quantize",
     "record",
     "schema",
