@@ -27,6 +27,7 @@ _COMMANDS = (
     "info",
     "quantize",
     "record",
+    "reproducibility",
     "units",
     "validate",
     "verify",
