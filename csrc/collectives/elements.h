@@ -9,6 +9,8 @@
 #include "tier.h"
 #include "vec.h"
 
+typedef uint16_t word_vector __attribute__((vector_size(4 * VL)));
+
 #define T float
 #define U uint32_t
 #define NAME(x) f32_##x
