@@ -192,6 +192,24 @@ def test_a_fused_bfloat16_average_is_rounded_once() -> None:
         assert total == float(value)
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "float16"])
+def test_fused_averages_of_long_vectors_have_the_bits_of_short_ones(
+    rng: np.random.Generator, tier: str, name: str
+) -> None:
+    """Three elements at a time never fill a vector: there the sum rounded to odd is taken in binary64."""
+    kind, n, count = dtype(name), 5, 601
+    tree = trees.chain(list(range(n)))
+    for x in (
+        rng.integers(0, 256, (n, count * kind.itemsize), dtype=np.uint8).view(kind),
+        np.ldexp(rng.standard_normal((n, count)), rng.integers(-14, 8, (n, count))).astype(kind),
+    ):
+        whole, parts = np.empty((1, count), kind), np.empty((1, count), kind)
+        reduce_shards(x, ((Segment(0, count, tree),),), Arithmetic("avg"), whole, 1, 1)
+        short = tuple(Segment(a, min(a + 3, count), tree) for a in range(0, count, 3))
+        reduce_shards(x, (short,), Arithmetic("avg"), parts, 1, 1)
+        assert whole.tobytes() == parts.tobytes()
+
+
 def test_stochastic_sums_depend_on_the_seed_alone(tier: str) -> None:
     x = np.full((4, 1000), 1.0, ml_dtypes.bfloat16)
     x[0] = 256
