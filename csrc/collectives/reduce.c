@@ -126,7 +126,7 @@ static void decode_small(float *y, const void *x, size_t n, const cm_reduce_spec
 
 static void encode_small(void *codes, const float *x, size_t n, const context *c)
 {
-    const cm_random random = {NULL, c->spec->seed, (uint64_t)c->step * c->spec->count + c->at};
+    const cm_random random = {NULL, c->spec->seed, (uint64_t)c->step * c->spec->count + c->at, CM_STOCHASTIC_TRUNCATED};
     if (c->spec->type == CM_REDUCE_CODE8) CM_NAME(cm_formats).encode_f32_u8(x, codes, n, c->spec->encode, &random);
     else CM_NAME(cm_formats).encode_f32_u16(x, codes, n, c->spec->encode, &random);
 }
