@@ -28,6 +28,7 @@ _COMMANDS = (
     "plan",
     "quantize",
     "record",
+    "reproducibility",
     "schema",
     "units",
     "validate",
