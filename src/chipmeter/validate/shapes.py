@@ -44,7 +44,11 @@ EXTRA: dict[str, tuple[int, int, int, int, int, int]] = {
 
 WINDOWS: tuple[tuple[str, int, float], ...] = (
     ("gpt-oss", 128, 1 / 2),  # sliding windows in every other layer
-    ("qwen3.5|qwen3.6|qwen3-next", 128, 3 / 4),  # three layers in four keep a state of heads x 128 x 128 (linear attention)
+    (
+        "qwen3.5|qwen3.6|qwen3-next",
+        128,
+        3 / 4,
+    ),  # three layers in four keep a state of heads x 128 x 128 (linear attention)
     (r"glm-5|deepseek-v3\.2", 2048, 1.0),  # sparse attention: each token reads the 2,048 keys that an index selects
     ("gemma-?3|gemma-?4", 1024, 5 / 6),  # five layers in six
     ("llama-?4", 8192, 3 / 4),  # chunks in three layers of four
