@@ -1,6 +1,6 @@
 # Types of the doors to the C kernels; arrays are C-contiguous, outputs are written in place.
 
-from typing import Self, TypeAlias, final
+from typing import Any, Self, TypeAlias, final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,6 +165,26 @@ def measure(
     low: float,
     high: float,
     given: _F32 | None,
+    sums: _F64,
+    counts: NDArray[np.uint64],
+    octaves: NDArray[np.uint64],
+) -> None: ...
+def tiles_measured(
+    x: _F32,
+    codes: _U8,
+    scales: NDArray[Any],
+    zeros: _I32 | None,
+    block: int,
+    spec: TileSpec,
+    value: ValueSpec,
+    scale_table: _F32 | None,
+    begin: int,
+    end: int,
+    chunk_lines: int,
+    segment: int,
+    low: float,
+    high: float,
+    room: _F32,
     sums: _F64,
     counts: NDArray[np.uint64],
     octaves: NDArray[np.uint64],

@@ -13,6 +13,7 @@ include "_doors/fpenv.pxi"
 include "_doors/formats.pxi"
 include "_doors/quantize.pxi"
 include "_doors/dequantize.pxi"
+include "_doors/measured.pxi"
 include "_doors/matmul.pxi"
 include "_doors/collectives.pxi"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 CHUNK = 1 << 16
 """Elements whose sums are added in one go: chunks have a fixed place in the tensor, whoever works on them."""
-_OCTAVES = 2048
+OCTAVES = 2048
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ class Meter:
         self.largest = 0.0
         self.signal: list[float] = []
         self.error: list[float] = []
-        self.octaves = np.zeros(_OCTAVES, np.uint64)
+        self.octaves = np.zeros(OCTAVES, np.uint64)
+        self._lock = threading.Lock()
 
     def chunks(self, elements: int) -> int:
         """Count the chunks of so many elements, whole lines or the rest of one."""
@@ -167,24 +169,27 @@ class Meter:
         flat, raw, numbers = x.reshape(-1), codes.reshape(-1).view(np.uint8), scales.reshape(-1)
         zero = None if zeros is None or not zeros.any() else zeros.reshape(-1)
         back = None if given is None else given.reshape(-1)
-        found: list[tuple[list[list[float]], list[int], NDArray[np.uint64]]] = []
 
         def work(begin: int, end: int) -> None:
             for i in range(begin, end, 64):
                 j = min(i + 64, end)
                 sums, counts = np.empty((j - i, 3)), np.empty((j - i, 3), np.uint64)
-                octaves = np.zeros(_OCTAVES, np.uint64)
+                octaves = np.zeros(OCTAVES, np.uint64)
                 _kernels.measure(
                     flat, raw, numbers, zero, i, j, grid, self.spec, self.lines, self.segment, self.low, self.high, back,
                     sums, counts, octaves,
                 )  # fmt: skip
-                found.append((sums.tolist(), counts.sum(axis=0).tolist(), octaves))
+                self.gather(sums, counts, octaves)
 
         split(work, self.chunks(x.size), threads, 1)
-        for rows, (clipped, flushed, exact), octaves in found:
-            self.signal += [row[0] for row in rows]
-            self.error += [row[1] for row in rows]
-            self.largest = max(self.largest, *(row[2] for row in rows))
+
+    def gather(self, sums: NDArray[np.float64], counts: NDArray[np.uint64], octaves: NDArray[np.uint64]) -> None:
+        """Take over what the kernel says of some chunks."""
+        clipped, flushed, exact = counts.sum(axis=0).tolist()
+        with self._lock:
+            self.signal += sums[:, 0].tolist()
+            self.error += sums[:, 1].tolist()
+            self.largest = max(self.largest, float(sums[:, 2].max()))
             self.clipped, self.flushed, self.exact = self.clipped + clipped, self.flushed + flushed, self.exact + exact
             self.octaves += octaves
 

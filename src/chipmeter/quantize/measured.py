@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chipmeter._arrays import AnyArray, real_array
-from chipmeter._threads import thread_count
+from chipmeter import _kernels, _recycle
+from chipmeter._arrays import real_array
+from chipmeter._threads import split, thread_count
+from chipmeter.formats.codec import code_dtype, decode
+from chipmeter.formats.records import FORMATS
+from chipmeter.quantize import nvfp4
 from chipmeter.quantize.blocks import quantize
-from chipmeter.quantize.errors import ErrorMetrics, Meter, measure
+from chipmeter.quantize.errors import CHUNK, OCTAVES, ErrorMetrics, Meter, measure
+from chipmeter.quantize.forward import largest
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.recipes import recipe_of
+from chipmeter.quantize.specs import tile_spec
 from chipmeter.quantize.tensor import QuantizedTensor
-
-PIECE = 1 << 19
-"""Elements, at least a chunk, that stay in the cache with their codes."""
 
 
 def quantize_measured(
@@ -24,8 +25,8 @@ def quantize_measured(
 ) -> tuple[QuantizedTensor, ErrorMetrics]:
     """Quantise a tensor, and say how far it is from the original.
 
-    The same bits and figures as `quantize` and then `measure`. Blocks along the last axis are measured piece by piece,
-    so that x comes from memory once; other recipes are measured after the whole is quantised.
+    The same bits and figures as `quantize` and then `measure`. Recipes of blocks along the last axis read x from memory
+    once (a tensor scale needs the largest magnitude before); others are measured after they are quantised.
 
     Parameters
     ----------
@@ -44,33 +45,45 @@ def quantize_measured(
     >>> q == quantize(x, "mxfp4"), error == measure(x, q)
     (True, True)
     """
-    rule, source = recipe_of(recipe), real_array(x, "x")
-    last = source.ndim > 0 and axis in (-1, source.ndim - 1)
-    simple = rule.granularity == "block" and rule.rows == 1 and rule.signs is None and not rule.special
-    if not last or not simple or rule.two_level or source.size <= PIECE or source.dtype != np.float32:
+    rule = recipe_of(recipe)
+    source = real_array(x, "x")
+    plain = rule.granularity == "block" and rule.rows == 1 and not rule.special and rule.adaptive == "none"
+    last = source.size > 0 and source.dtype == np.float32 and axis in (-1, source.ndim - 1)
+    if not plain or rule.signs is not None or not last or rule.tail == "refuse":
         q = quantize(source, rule, axis=axis, threads=threads)
         return q, measure(source, q, threads=threads)
-    length = source.shape[-1]
-    lines, meter = source.reshape(-1, length), Meter(rule, source.shape, 1.0)
-    tall, wide = (max(1, PIECE // (meter.lines * length)) * meter.lines, length) if meter.lines else (1, meter.segment)
-    parts: list[list[QuantizedTensor]] = []
-    for top in range(0, len(lines), tall):
-        parts.append([])
-        for left in range(0, length, wide):
-            piece = lines[top : top + tall, left : left + wide]
-            q = quantize(piece, rule, threads=threads)
-            zeros = None if q.zero_points is None else q.zero_points.astype(np.float32)
-            meter.add(piece, q.codes, q.scale_values(), zeros, thread_count(threads))
-            parts[-1].append(q)
+    workers, block, length = thread_count(threads), rule.block, source.shape[-1]
+    second, tensor_scale = np.float32(1), np.float32(1)
+    if rule.two_level:
+        second, tensor_scale = nvfp4.second_level(np.uint32(largest(source, workers)).view(np.float32), rule.flavour)
+    spec = tile_spec(rule, float(second))
+    lines = source.reshape(-1, length)
+    codes = _recycle.empty(lines.shape, np.dtype(np.uint8))
+    scale_dtype = np.dtype(np.float32) if rule.scale == "float32" else code_dtype(FORMATS[rule.scale])
+    scales = np.empty((len(lines), -(-length // block)), scale_dtype)
+    zero = np.empty(scales.shape, np.int32) if rule.mapping is not None else None
+    meter = Meter(rule, source.shape, float(tensor_scale))
+    raw = scales if rule.scale == "float32" else scales.view(np.uint8)
+    table = None if rule.scale == "float32" else decode(np.arange(256, dtype=np.uint8).view(scale_dtype))
 
-    def joined(field: str) -> AnyArray:
-        rows = [
-            np.concatenate([getattr(q, field) for q in row], axis=1) if row[1:] else getattr(row[0], field)
-            for row in parts
-        ]
-        whole = np.concatenate(rows)
-        return whole.reshape(*source.shape[:-1], whole.shape[-1])
+    def work(begin: int, end: int) -> None:
+        room = np.empty(2 * (CHUNK // block + 2), np.float32)
+        sums, counts = np.empty((end - begin, 3)), np.empty((end - begin, 3), np.uint64)
+        octaves = np.zeros(OCTAVES, np.uint64)
+        _kernels.tiles_measured(
+            lines, codes, raw, zero, block, spec, meter.spec, table, begin, end, meter.lines, meter.segment, meter.low,
+            meter.high, room, sums, counts, octaves,
+        )  # fmt: skip
+        meter.gather(sums, counts, octaves)
 
-    zero = None if parts[0][0].zero_points is None else joined("zero_points")
-    whole = replace(parts[0][0], codes=joined("codes"), scales=joined("scales"), zero_points=zero, axis=source.ndim - 1)
-    return whole, meter.result()
+    split(work, meter.chunks(source.size), workers, 1)
+    shape = (*source.shape[:-1], scales.shape[-1])
+    q = QuantizedTensor(
+        codes.view(code_dtype(rule.element_format)).reshape(source.shape),
+        scales.reshape(shape),
+        tensor_scale,
+        source.ndim - 1,
+        rule,
+        None if zero is None else zero.reshape(shape),
+    )
+    return q, meter.result()
