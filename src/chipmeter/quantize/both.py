@@ -11,12 +11,17 @@ from numpy.typing import ArrayLike, NDArray
 from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray, real_array
 from chipmeter._threads import split, thread_count
+from chipmeter.formats.codec import code_dtype
+from chipmeter.formats.records import FORMATS
+from chipmeter.quantize import nvfp4
 from chipmeter.quantize.blocks import quantize
+from chipmeter.quantize.forward import largest
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.recipes import recipe_of
+from chipmeter.quantize.specs import tile_spec
 from chipmeter.quantize.tensor import QuantizedTensor
 
-PANEL = 1 << 19
+PANEL = 1 << 17
 """Elements that stay in the cache while they are quantised along both axes."""
 
 
@@ -27,8 +32,8 @@ def quantize_both(
 
     The same bits as ``quantize(x, recipe)`` and ``quantize(x.T, recipe)``; x is never copied in its transposed order, its
     codes are turned over instead. Under one scale for all, and in tiles as high as wide, both tensors have the same codes.
-    Blocks are quantised panel by panel along both axes, so that x comes from memory once; recipes with a tensor scale or
-    whole rows and columns under a scale pass over x once more.
+    Blocks are quantised panel by panel along both axes, so that x comes from memory once (a tensor scale needs the largest
+    magnitude before); recipes with whole rows and columns under a scale, and special ones, pass over x twice.
 
     Parameters
     ----------
@@ -61,37 +66,85 @@ def quantize_both(
     if rule.granularity == "tensor" or 1 < rule.rows == rule.block:
         whole = quantize(source, rule, threads=threads)
         return whole, _turned(replace(whole, axis=0), threads)
-    height = _panel_height(rule, source.shape)
-    if height >= len(source):
-        return quantize(source, rule, threads=threads), _turned(
-            quantize(source, rule, axis=0, threads=threads), threads
-        )
-    panels = [source[i : i + height] for i in range(0, len(source), height)]
-    pairs = [
-        (quantize(panel, rule, threads=threads), quantize(panel, rule, axis=0, threads=threads)) for panel in panels
+    simple = rule.granularity == "block" and rule.rows == 1 and not rule.special and rule.adaptive == "none"
+    if simple and rule.signs is None and rule.tail == "short" and source.size and source.dtype == np.float32:
+        return _panels(source, rule, thread_count(threads))
+    return quantize(source, rule, threads=threads), _turned(quantize(source, rule, axis=0, threads=threads), threads)
+
+
+def _panels(x: NDArray[np.float32], rule: Recipe, threads: int) -> tuple[QuantizedTensor, QuantizedTensor]:
+    """Quantise panel by panel, each in both directions while it is in the cache."""
+    height, width = x.shape
+    block = rule.block
+    second, tensor_scale = np.float32(1), np.float32(1)
+    if rule.two_level:
+        second, tensor_scale = nvfp4.second_level(np.uint32(largest(x, threads)).view(np.float32), rule.flavour)
+    spec = tile_spec(rule, float(second))
+    unit = math.lcm(block, 16)  # sixteen: how many codes are turned over at once
+    columns = min(-(-width // unit) * unit, max(unit, PANEL // unit // unit * unit))
+    rows = max(unit, PANEL // columns // unit * unit)
+    across = -(-width // columns)
+    word = np.float32 if rule.scale == "float32" else np.uint8
+    sides = [
+        _Side(_recycle.empty(shape, np.dtype(np.uint8)), np.empty((shape[0], -(-shape[1] // block)), word), rule)
+        for shape in ((height, width), (width, height))
     ]
-    return _joined([row for row, _ in pairs]), _turned(_joined([column for _, column in pairs]), threads)
+
+    def work(begin: int, end: int) -> None:
+        for i in range(begin, end):
+            top, left = i // across * rows, i % across * columns
+            part = x[top : top + rows, left : left + columns]
+            h, w = part.shape
+            codes = np.empty((h, w), np.uint8)
+            down = np.empty((-(-h // block), w), word)
+            zero = None if sides[1].zero is None else np.empty(down.shape, np.int32)
+            _tiles(part, codes, down, zero, (block, 1), spec)
+            across_side = sides[0].part(top, left, h, w, block)
+            _tiles(part, *across_side, (1, block), spec)
+            turned, scales, zeros = sides[1].part(left, top, w, h, block)
+            _kernels.transpose_u8(codes, turned)
+            scales[...] = down.T
+            if zeros is not None and zero is not None:
+                zeros[...] = zero.T
+
+    split(work, -(-height // rows) * across, threads, 1)
+    found = [
+        QuantizedTensor(
+            side.codes.view(code_dtype(rule.element_format)),
+            side.scales if word is np.float32 else side.scales.view(code_dtype(FORMATS[rule.scale])),
+            tensor_scale, 1, rule, side.zero,
+        )
+        for side in sides
+    ]  # fmt: skip
+    return found[0], found[1]
 
 
-def _panel_height(rule: Recipe, shape: tuple[int, ...]) -> int:
-    """Rows that are quantised at once: whole blocks along both axes; all where a scale stands above the blocks."""
-    if rule.granularity == "row" or rule.two_level or rule.second:
-        return shape[0]
-    unit = math.lcm(rule.block, rule.rows)
-    return max(unit, PANEL // max(1, shape[1]) // unit * unit)
+class _Side:
+    """What one of the two tensors consists of."""
+
+    def __init__(self, codes: NDArray[np.uint8], scales: AnyArray, rule: Recipe) -> None:
+        self.codes, self.scales = codes, scales
+        self.zero = np.empty(scales.shape, np.int32) if rule.mapping is not None else None
+
+    def part(
+        self, top: int, left: int, height: int, width: int, block: int
+    ) -> tuple[NDArray[np.uint8], AnyArray, NDArray[np.int32] | None]:
+        """Codes, scales and zero points of a panel."""
+        lines, blocks = slice(top, top + height), slice(left // block, -(-(left + width) // block))
+        zero = None if self.zero is None else self.zero[lines, blocks]
+        return self.codes[lines, left : left + width], self.scales[lines, blocks], zero
 
 
-def _joined(parts: list[QuantizedTensor]) -> QuantizedTensor:
-    """Put panels of rows together again."""
-
-    def field(name: str) -> AnyArray | None:
-        arrays = [getattr(part, name) for part in parts]
-        return None if arrays[0] is None else np.concatenate(arrays)
-
-    codes, scales = field("codes"), field("scales")
-    assert codes is not None
-    assert scales is not None
-    return replace(parts[0], codes=codes, scales=scales, zero_points=field("zero_points"), minimums=field("minimums"))
+def _tiles(
+    x: NDArray[np.float32],
+    codes: NDArray[np.uint8],
+    scales: AnyArray,
+    zero: NDArray[np.int32] | None,
+    tile: tuple[int, int],
+    spec: _kernels.TileSpec,
+) -> None:
+    zeros = None if zero is None else zero[None]
+    _kernels.tiles_f32(x[None], codes[None], scales[None], zeros, None, *tile, spec)
 
 
 def _turned(q: QuantizedTensor, threads: int | None) -> QuantizedTensor:
