@@ -144,9 +144,9 @@ def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "m
     }  # fmt: skip
     factors["doubling"] = np.log2(np.maximum(1.0, plans.chips / 8)) / 10
     if shape.experts:
-        factors |= {f"moe on:{near}": 1.0, f"moe model:{shape.name}": 1.0}
+        factors[f"moe on:{near}"] = 1.0
     work = plans.batch * plans.seq * model_flops(shape, plans.seq) * (2 / 3 if plans.adapters else 1.0)
-    group = f"{'bf16' if plans.format == 'bf16' else 'low'} {kind or 'dense'}"
+    group = f"{'bf16' if plans.format == 'bf16' else 'low'} {kind or 'dense'} of {software}"
     outside = not {shape.name, on.id} <= set(found.known)
     parts = step_parts(shape, on, plans)
     # A weight that stands where its fit began was moved by no measured run.
