@@ -10,6 +10,7 @@
 
 extern const cm_format_kernels CM_NAME(cm_formats);
 extern const cm_quantize_kernels CM_NAME(cm_quantize);
+extern const cm_dequantize_kernels CM_NAME(cm_dequantize);
 extern const cm_matmul_kernels CM_NAME(cm_matmul);
 extern const cm_collective_kernels CM_NAME(cm_collectives);
 extern const cm_kernels CM_NAME(cm_kernels);

@@ -10,6 +10,7 @@
 #define CHIPMETER_KERNELS_H
 
 #include "chipmeter/collectives.h"
+#include "chipmeter/dequantize.h"
 #include "chipmeter/formats.h"
 #include "chipmeter/matmul.h"
 #include "chipmeter/quantize.h"
@@ -18,6 +19,7 @@ typedef struct {
     const char *tier;
     const cm_format_kernels *formats;
     const cm_quantize_kernels *quantize;
+    const cm_dequantize_kernels *dequantize;
     const cm_matmul_kernels *matmul;
     const cm_collective_kernels *collectives;
 } cm_kernels;

@@ -1,4 +1,5 @@
 /* Number formats: real numbers to codes and back. */
+#include "formats/decode.h"
 #include "formats/encode.h"
 #include "formats/encode_fast.h"
 #include "fpenv.h"
@@ -78,33 +79,32 @@ static inline uint32_t e8m0_code(int32_t exponent, uint32_t fraction, uint32_t s
     uint32_t half = cm_mask32(fraction >= 0x400000u) & 1u;
     uint32_t above_half = (cm_mask32(fraction > 0x400000u) | cm_mask32(fraction == 0x400000u && sticky != 0)) & 1u;
     int32_t code = exponent + 127;
-    uint32_t carry = 0;
-    if (rule == CM_E8M0_CEIL) carry = more;
-    else if (rule == CM_E8M0_NEAREST_UP) carry = code == 0 ? more : half;
-    else if (rule == CM_E8M0_NEAREST_EVEN) carry = above_half | (half & (uint32_t)code & 1u);
-    code += (int32_t)carry;
-    return code < 0 ? 0 : (uint32_t)code;
+    uint32_t up = cm_select32(cm_mask32(code == 0), more, half), even = above_half | (half & (uint32_t)code & 1u);
+    code += (int32_t)((more & cm_mask32(rule == CM_E8M0_CEIL)) | (up & cm_mask32(rule == CM_E8M0_NEAREST_UP))
+                      | (even & cm_mask32(rule == CM_E8M0_NEAREST_EVEN)));
+    return (uint32_t)code & ~cm_mask32(code < 0);
 }
 
 static inline uint32_t e8m0_resolve(uint32_t code, int negative, int zero, int infinite, int nan, const cm_e8m0_spec *s)
 {
-    if (nan) return s->nan;
-    if (zero) return s->zero;
-    if (negative && !s->ignore_sign) return s->negative;
-    if (infinite) return s->infinity;
-    return code > 254 ? s->overflow : code;
+    uint32_t result = cm_select32(cm_mask32(code > 254), s->overflow, code); /* masks: the loops below are vectors */
+    result = cm_select32(cm_mask32(infinite), s->infinity, result);
+    result = cm_select32(cm_mask32(negative) & cm_mask32(!s->ignore_sign), s->negative, result);
+    result = cm_select32(cm_mask32(zero), s->zero, result);
+    return cm_select32(cm_mask32(nan), s->nan, result);
 }
 
-static void CM_NAME(encode_f32_e8m0)(const float *x, uint8_t *codes, size_t n, const cm_e8m0_spec *spec)
+static void CM_NAME(encode_f32_e8m0)(const float *restrict x, uint8_t *restrict codes, size_t n, const cm_e8m0_spec *given)
 {
+    const cm_e8m0_spec copy = *given, *spec = &copy; /* a local no store can alias */
     for (size_t i = 0; i < n; i++) {
         uint32_t bits = cm_bits32(x[i]), a = bits & 0x7fffffffu;
         int32_t exponent = (int32_t)(a >> 23) - 127;
         uint32_t fraction = a & 0x7fffffu;
-        if (exponent == -127) { /* a float32 subnormal: 2^-127 is its bit 22; anything lower rounds to code 0 or up to it */
-            exponent = fraction & 0x400000u ? -127 : -128;
-            fraction = exponent == -127 ? (fraction << 1) & 0x7fffffu : 0;
-        }
+        /* a float32 subnormal: 2^-127 is its bit 22; anything lower rounds to code 0 or up to it */
+        uint32_t subnormal = cm_mask32(exponent == -127), reached = cm_mask32((fraction & 0x400000u) != 0);
+        exponent -= (int32_t)(subnormal & ~reached & 1u);
+        fraction = cm_select32(subnormal, (fraction << 1) & 0x7fffffu & reached, fraction);
         codes[i] = (uint8_t)e8m0_resolve(e8m0_code(exponent, fraction, 0, spec->rule), (int)(bits >> 31), a == 0,
                                          a == 0x7f800000u, a > 0x7f800000u, spec);
     }
@@ -125,35 +125,10 @@ static void CM_NAME(encode_f64_e8m0)(const double *x, uint8_t *codes, size_t n, 
 
 /* ---- decode --------------------------------------------------------------------------------------------------- */
 
-/* Subnormal codes become floats by integer conversion: a float32 subnormal times 2^k would cost an assist each. A
- * format that shares float32's exponent range (bias 127) shares its subnormals, which are then plain shifts. */
-static inline __attribute__((always_inline)) vf decode_vector(vu code, const cm_decode_spec *s, int shared, float smallest)
-{
-    const uint32_t sign_shift = 32 - (uint32_t)s->bits, mantissa_shift = 23 - (uint32_t)s->mantissa_bits;
-    const uint32_t sign_bit = s->has_sign ? 1u << (s->bits - 1) : 0;
-    vu m = code & (s->has_sign ? sign_bit - 1 : 0xffffffffu >> sign_shift);
-    vu value = (m << mantissa_shift) + ((uint32_t)(127 - s->bias) << 23);
-    if (!shared) {
-        vu subnormal = (vu)(__builtin_convertvector((vi)m, vf) * smallest);
-        vu small = (vu)(m < (1u << s->mantissa_bits) + (vu){0});
-        value = (subnormal & small) | (value & ~small);
-    }
-    value |= s->zero_bits & (vu)(m == 0);
-    vu sign = (code & sign_bit) << sign_shift;
-    vu nan = (vu)(m > s->max_code + (vu){0}) & (vu)(m != s->infinity_code + (vu){0});
-    if (s->fnuz) nan |= (vu)(m == 0) & (vu)(sign != 0);
-    if (s->infinity_code) {
-        vu infinite = (vu)(m == s->infinity_code + (vu){0});
-        value = (0x7f800000u & infinite) | (value & ~infinite);
-    }
-    value = (0x7fc00000u & nan) | (value & ~nan);
-    return (vf)(value | sign);
-}
-
 #define CM_DECODE_LOOP(load, shared)                                                                                 \
     for (; i + VL <= n; i += VL) {                                                                                   \
         if (i % 64 == 0) __builtin_prefetch(codes + i + CM_PREFETCH);                                                \
-        vf_store(x + i, decode_vector(load(codes + i), &copy, shared, smallest));                                    \
+        vf_store(x + i, cm_decode_vector(load(codes + i), &copy, shared, smallest));                                    \
     }
 #define CM_DECODE_ENTRY(name, code, load)                                                                            \
     static CM_NOINLINE void CM_NAME(decode_loop_##name)(const code *restrict codes, float *restrict x, size_t n,     \
@@ -168,7 +143,7 @@ static inline __attribute__((always_inline)) vf decode_vector(vu code, const cm_
             CM_DECODE_LOOP(load, 0)                                                                                  \
         }                                                                                                            \
         for (; i < n; i++) { /* the tail, one lane of a vector at a time */                                          \
-            vf one = decode_vector(codes[i] + (vu){0}, &copy, copy.bias == 127, smallest);                           \
+            vf one = cm_decode_vector(codes[i] + (vu){0}, &copy, copy.bias == 127, smallest);                           \
             x[i] = one[0];                                                                                           \
         }                                                                                                            \
     }                                                                                                                \

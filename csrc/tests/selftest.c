@@ -37,7 +37,8 @@ static size_t sweep(const cm_kernels *k, result *out)
 {
     size_t n = sweep_formats(k, out);
     n += sweep_matmul(k, out + n);
-    return n + sweep_collectives(k, out + n);
+    n += sweep_collectives(k, out + n);
+    return n + sweep_dequantize(k, out + n);
 }
 
 static void check_tier(const cm_kernels *k, result *first, size_t *count)

@@ -96,5 +96,6 @@ typedef struct {
 size_t sweep_formats(const cm_kernels *k, result *out);
 size_t sweep_matmul(const cm_kernels *k, result *out);
 size_t sweep_collectives(const cm_kernels *k, result *out);
+size_t sweep_dequantize(const cm_kernels *k, result *out);
 
 #endif

@@ -129,6 +129,49 @@ def tiles_f32(
     spec: TileSpec,
 ) -> None: ...
 
+# dequantize
+@final
+class ValueSpec:
+    def __init__(
+        self,
+        kind: int,
+        bits: int,
+        packed: bool,
+        two_level: bool,
+        tensor_scale: float,
+        unit: float,
+        table: tuple[float, ...] | None,
+        format: DecodeSpec | None,
+    ) -> None: ...
+
+@final
+class Grid:
+    def __init__(self, n: int, run: int, length: int, repeat: int, middle: int) -> None: ...
+
+def dequantize(
+    codes: _U8, scales: _F32, zeros: _F32 | None, x: _F32, begin: int, end: int, grid: Grid, spec: ValueSpec
+) -> None: ...
+def measure(
+    x: _F32,
+    codes: _U8,
+    scales: _F32,
+    zeros: _F32 | None,
+    begin: int,
+    end: int,
+    grid: Grid,
+    spec: ValueSpec,
+    chunk_lines: int,
+    segment: int,
+    low: float,
+    high: float,
+    given: _F32 | None,
+    sums: _F64,
+    counts: NDArray[np.uint64],
+    octaves: NDArray[np.uint64],
+) -> None: ...
+def pack(codes: _U8, packed: _U8, bits: int) -> None: ...
+def transpose_u8(source: _U8, target: _U8) -> None: ...
+
 # floating-point environment
 @final
 class ieee_environment:

@@ -12,6 +12,7 @@ cdef int need(bint holds, str what) except -1:
 include "_doors/fpenv.pxi"
 include "_doors/formats.pxi"
 include "_doors/quantize.pxi"
+include "_doors/dequantize.pxi"
 include "_doors/matmul.pxi"
 include "_doors/collectives.pxi"
 
@@ -21,6 +22,7 @@ cdef extern from "chipmeter/kernels.h" nogil:
         const char *tier
         const cm_format_kernels *formats
         const cm_quantize_kernels *quantize
+        const cm_dequantize_kernels *dequantize
         const cm_matmul_kernels *matmul
         const cm_collective_kernels *collectives
 
@@ -33,10 +35,10 @@ cdef const cm_kernels *active = NULL
 
 
 cdef void activate(const cm_kernels *tier) noexcept:
-    global active, active_formats, active_quantize, active_matmul, active_collectives
+    global active, active_formats, active_quantize, active_matmul, active_collectives, active_dequantize
     active = tier
     active_formats, active_quantize, active_matmul = tier.formats, tier.quantize, tier.matmul
-    active_collectives = tier.collectives
+    active_collectives, active_dequantize = tier.collectives, tier.dequantize
 
 
 if cm_tier_count() == 0:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from chipmeter import _kernels
 from chipmeter._arrays import AnyArray
 
 Bytes = NDArray[np.uint8]
@@ -107,12 +108,10 @@ def unpack_codes(packed: AnyArray, bits: int, count: int) -> Bytes:
 
 
 def _pack_groups(groups: Bytes, out: NDArray[Any], bits: int) -> None:
-    codes = [groups[:, i] & np.uint8((1 << bits) - 1) for i in range(groups.shape[1])]
-    if bits == 6:
-        out[0::3] = codes[0] | codes[1] << 6
-        out[1::3] = codes[1] >> 2 | codes[2] << 4
-        out[2::3] = codes[2] >> 4 | codes[3] << 2
+    if bits in (4, 6):
+        _kernels.pack(groups.reshape(-1), out, bits)
         return
+    codes = [groups[:, i] & np.uint8((1 << bits) - 1) for i in range(groups.shape[1])]
     out[...] = codes[0]
     for i, code in enumerate(codes[1:], 1):
         out |= code << np.uint8(i * bits)

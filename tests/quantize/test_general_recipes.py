@@ -18,7 +18,7 @@ from chipmeter.reference import groups
 from chipmeter.reference import quantize as slow
 from chipmeter.reference.layouts import LAYOUTS
 
-GENERAL = [n for n, r in RECIPES.items() if not r.plain]
+GENERAL = [n for n, r in RECIPES.items() if not r.plain and not r.special]
 LAYOUT = {"float6_e2m3fn": "e2m3", "float6_e3m2fn": "e3m2"} | {
     "float8_e4m3fn": "e4m3",
     "float8_e5m2": "e5m2",

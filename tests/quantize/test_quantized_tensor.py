@@ -213,3 +213,39 @@ def test_block_length_one_and_odd_blocks() -> None:
             np.testing.assert_array_equal(
                 raw(cm.quantize(part, recipe).codes), raw(q.codes[:, i * block : (i + 1) * block])
             )
+
+
+def test_parts_from_elsewhere_share_memory_both_ways() -> None:
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(9).standard_normal((4, 64)).astype(np.float32)
+    for name in ("mxfp8", "mxfp4", "nvfp4", "fp8-1x128", "int8-row"):
+        q = cm.quantize(x, name)
+        codes, scales = q.to_torch()
+        back = cm.QuantizedTensor.from_parts(codes, scales, name, tensor_scale=float(q.tensor_scale))
+        assert back == q
+        assert np.shares_memory(back.codes, q.codes)
+        assert np.shares_memory(back.scales, q.scales)
+        assert codes.dtype == (torch.float8_e4m3fn if "fp8" in name else torch.int8 if "int8" in name else torch.uint8)
+        raw = memoryview(q.codes.view(np.uint8))
+        assert np.shares_memory(cm.QuantizedTensor.from_parts(raw, q.scales, name).codes, q.codes)
+
+
+def test_parts_that_do_not_belong_together_are_named() -> None:
+    q = cm.quantize(np.ones((130, 64), np.float32), "mxfp8")
+    make = cm.QuantizedTensor.from_parts
+    nan = q.scales.copy()
+    nan.view(np.uint8)[3, 1] = 255
+    with pytest.raises(ValueError, match=r"scales of mxfp8 must be numbers: 1 are NaN, the first at \(3, 1\)"):
+        make(q.codes, nan, "mxfp8")
+    with pytest.raises(ValueError, match=r"scales of the wrong shape: mxfp8 .* has \(130, 2\), got \(130, 1\)"):
+        make(q.codes, q.scales[:, :1], "mxfp8")
+    with pytest.raises(ValueError, match=r"fp8-128x128 of shape \(130, 64\) along axis 1 has \(2, 1\), got \(1, 1\)"):
+        make(q.codes, np.ones((1, 1), np.float32), "fp8-128x128")
+    with pytest.raises(TypeError, match="codes of mxfp8 have dtype float8_e4m3fn, or bytes of that width, got float32"):
+        make(np.ones((130, 64), np.float32), q.scales, "mxfp8")
+    with pytest.raises(ValueError, match="zero_points of mxfp8: none wanted"):
+        make(q.codes, q.scales, "mxfp8", zero_points=np.zeros((130, 2), np.int32))
+    with pytest.raises(ValueError, match="the tensor scale of nvfp4 is NaN"):
+        make(np.zeros((2, 16), np.uint8), np.full((2, 1), 0x38, np.uint8), "nvfp4", tensor_scale=float("nan"))
+    with pytest.raises(ValueError, match="has more parts than codes and scales"):
+        make(q.codes, q.scales, "gguf-q4_1")

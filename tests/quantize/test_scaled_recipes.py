@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 TARGETS: dict[str, tuple[Any, int]] = {
     "float8_e4m3fn": (LAYOUTS["e4m3"], 448), "float8_e5m2": (LAYOUTS["e5m2"], 57344),
     "float8_e4m3": (LAYOUTS["e4m3ieee"], 240), "int8": (IntegerLayout(8, True), 127),
+    "float4_e2m1fn": (LAYOUTS["e2m1"], 6),
 }  # fmt: skip
 SCALED = [n for n, r in RECIPES.items() if r.granularity != "block"]
 

@@ -232,10 +232,12 @@ def _decode_wide(raw: NDArray[np.uint32], fmt: FloatFormat) -> NDArray[np.float3
 
 def _nearest_in_table(source: AnyArray, fmt: TableFormat) -> NDArray[np.uint8]:
     values = np.asarray(fmt.values)
+    order = np.argsort(values, kind="stable")
+    values = values[order]
     midpoints = ((values[1:] + values[:-1]) / 2).astype(np.float32)  # float32, as bitsandbytes' literals are
     with np.errstate(invalid="ignore"):  # a signalling NaN is no reason to warn
         below = np.searchsorted(midpoints, source.astype(np.float64), side="left")
-    return np.where(np.isnan(source), np.argmin(np.abs(values)), below).astype(np.uint8)
+    return order[np.where(np.isnan(source), np.argmin(np.abs(values)), below)].astype(np.uint8)
 
 
 def _random_words(

@@ -181,9 +181,10 @@ class IntegerFormat:
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A format whose codes index a table of ascending float32 values.
+    """A format whose codes index a table of float32 values.
 
-    A number becomes the code of the nearest value: the count of midpoints, rounded to float32, strictly below it, so a
+    `nf4` is QLoRA's table in full, `nf4_short` the same to four decimals (torchao), `fp4_bitsandbytes` that library's own
+    4-bit float, whose codes do not ascend and whose code 8 is a second +0. Among the values in ascending order, a number becomes the code of the nearest value: the count of midpoints, rounded to float32, strictly below it, so a
     tie goes to the lower code (bitsandbytes `quantize_4bit`).
     """
 
@@ -201,6 +202,11 @@ _NF4 = (
     -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224,
     0.44070982933044434, 0.5626170039176941, 0.7229568362236023, 1.0,
 )  # fmt: skip
+_NF4_SHORT = (
+    -1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626,
+    0.7230, 1.0,
+)  # fmt: skip
+_FP4 = (0.0, 0.0052083333, 0.6666666667, 1.0, 0.3333333333, 0.5, 0.1666666667, 0.25)
 
 _TABLE: tuple[Format, ...] = (
     FloatFormat("bfloat16", 8, 7, 127, aliases=("bf16",), dtype="bfloat16"),
@@ -243,6 +249,8 @@ _TABLE: tuple[Format, ...] = (
     IntegerFormat("uint4", 4, False, "uint4"),
     IntegerFormat("int2", 2, True, "int2"),
     TableFormat("nf4", 4, _NF4, aliases=("normalfloat4",)),
+    TableFormat("nf4_short", 4, _NF4_SHORT),
+    TableFormat("fp4_bitsandbytes", 4, (*_FP4, *(0.0 - v for v in _FP4))),
 )
 
 FORMATS: dict[str, Format] = {f.name: f for f in _TABLE}

@@ -7,13 +7,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter.formats.codec import cast
+from chipmeter.formats.codec import cast, decode
 from chipmeter.quantize.rules import Floats
 
-Mapping = Literal["symmetric", "symmetric-no-clipping", "affine"]
+Mapping = Literal["symmetric", "symmetric-no-clipping", "affine", "extreme", "least"]
 """From the least and the largest number of a group to its scale: `symmetric` max(-min, max) / ((high - low) / 2), so
 127.5 for int8; `symmetric-no-clipping` max(min / low, max / high); `affine` (max - min) / (high - low) with a zero point;
-min and max include 0. (torchao choose_qparams_affine.)"""
+min and max include 0. (torchao choose_qparams_affine.) `extreme`: the number of largest magnitude, with its sign, over
+-8; `least`: (max - min) / 15 and the minimum, which is stored as well (ggml Q4_0 and Q4_1)."""
 
 _ONE = np.float32(1)
 _TINY = np.float32(np.finfo(np.float32).tiny)
@@ -62,15 +63,7 @@ def dequantize_affine(q: NDArray[np.int32], scale: Floats, zero: NDArray[np.int3
     return (q - zero[:, None]).astype(np.float32) * scale[:, None]
 
 
-FP4_VALUES = tuple(
-    float(np.float32(v)) for v in (0.0, 0.0052083333, 0.6666666667, 1.0, 0.3333333333, 0.5, 0.1666666667, 0.25)
-)
-"""Magnitudes of bitsandbytes' own 4-bit float, by code; the sign is bit 3."""
-
-NF4_SHORT = np.asarray(
-    [-1.0, -0.6962, -0.5251, -0.3949, -0.2844, -0.1848, -0.0911, 0.0, 0.0796, 0.1609, 0.2461, 0.3379, 0.4407, 0.5626,
-     0.7230, 1.0], np.float32
-)  # fmt: skip
+NF4_SHORT = decode(np.arange(16, dtype=np.uint8), "nf4_short")
 """The table of nf4 as torchao prints it, to four decimals."""
 
 
@@ -100,8 +93,7 @@ def fp4_table() -> Floats:
     >>> fp4_table()[8:11]
     array([ 0.        , -0.00520833, -0.6666667 ], dtype=float32)
     """
-    magnitudes = np.asarray(FP4_VALUES, np.float32)
-    return np.concatenate([magnitudes, np.float32(0) - magnitudes])
+    return decode(np.arange(16, dtype=np.uint8), "fp4_bitsandbytes")
 
 
 def quantize_nf4_double(
@@ -115,7 +107,8 @@ def quantize_nf4_double(
     scalers : ndarray of int8
         amax of each block less their mean, times a factor, to nearest even.
     factors : ndarray of float32
-        256 / (2 * largest) of each group of `scaler_block` scalers: what they were multiplied by.
+        256 / (2 * largest) of each group of `scaler_block` scalers: what they were multiplied by. The last may be short;
+        inf, with scalers 0, where all of a group are the mean.
     mean : float32
         Of the amax, summed in float32 in 32 lanes, then four lanes to one, then the eight in order.
 
@@ -129,13 +122,17 @@ def quantize_nf4_double(
     scalers = np.abs(blocks).max(axis=1)
     with np.errstate(all="ignore"):
         normal = blocks / scalers[:, None]
-    distance = np.abs(normal[:, :, None] - NF4_SHORT)
-    codes = distance.argmin(axis=-1).astype(np.uint8)
+    codes = np.empty(normal.shape, np.uint8)
+    for i in range(0, len(normal), 4096):
+        codes[i : i + 4096] = np.abs(normal[i : i + 4096, :, None] - NF4_SHORT).argmin(axis=-1)
     mean = np.float32(_sum_by_lanes(scalers) / np.float32(scalers.size))
-    groups = (scalers - mean).reshape(-1, scaler_block)
-    factors = np.float32(256) / (np.float32(2) * np.abs(groups).max(axis=1))
-    q = np.clip(np.rint(groups * factors[:, None]), -128, 127).astype(np.int8)
-    return codes.reshape(x.shape), q.reshape(-1), factors.astype(np.float32), mean
+    groups = np.zeros(-(-scalers.size // scaler_block) * scaler_block, np.float32)
+    groups[: scalers.size] = scalers - mean
+    groups = groups.reshape(-1, scaler_block)
+    with np.errstate(all="ignore"):
+        factors = np.float32(256) / (np.float32(2) * np.abs(groups).max(axis=1))
+        q = np.clip(np.rint(np.nan_to_num(groups * factors[:, None], nan=0.0)), -128, 127).astype(np.int8)
+    return codes.reshape(x.shape), q.reshape(-1)[: scalers.size], factors.astype(np.float32), mean
 
 
 def _sum_by_lanes(values: Floats) -> np.float32:

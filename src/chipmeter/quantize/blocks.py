@@ -69,6 +69,10 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
         _refuse_tails(source.shape, rule, axis)
     if rule.rows > 1 and source.ndim < 2:
         raise ValueError(f"recipe {rule.name!r} makes tiles of {rule.rows} x {rule.block}: x needs two axes")
+    if rule.special:
+        from chipmeter.quantize.special import quantize_special
+
+        return quantize_special(source, rule, axis)
     if rule.signs is None and rule.adaptive == "none":
         parts = quantize_tiles(source, rule, axis, workers)
         return QuantizedTensor(parts.codes, parts.scales, parts.tensor_scale, axis, rule, parts.zero_points)

@@ -19,9 +19,8 @@ from chipmeter._arrays import AnyArray
 from chipmeter._safetensors_write import Entry, header_bytes, refuse_existing, stored_as, sync_folder
 from chipmeter._version import __version__
 from chipmeter.checkpoint import INDEX_NAME, Checkpoint
-from chipmeter.quantize.blocks import quantize
 from chipmeter.quantize.journal import Journal, journal_path
-from chipmeter.quantize.metrics import measure
+from chipmeter.quantize.measured import quantize_measured
 from chipmeter.quantize.patterns import Rule, parse_rule, recipe_for
 from chipmeter.quantize.recipes import Recipe
 from chipmeter.quantize.storage import METADATA_KEY, Description, directory_json, dismantle
@@ -192,6 +191,7 @@ def _write_shard(
         for name in names[len(values) :]:
             pieces, value = _convert(checkpoint, name, plan[name], recipes, journal.position - room, threads)
             journal.append(pieces, msgspec.to_builtins(value))
+            del pieces  # not beside the next tensor's
             values.append(value)
             told(name)
         described = {v.row.name: v.described for v in values if v.described is not None}
@@ -214,7 +214,7 @@ def _convert(
         bits = 8 * raw.nbytes / max(1, int(np.prod(info.shape)))
         return [raw], _Value((entry,), Row(name, info.dtype, info.shape, None, bits, None, None, raw.nbytes), None)
     x = array.astype(np.float32)
-    q = quantize(x, recipe, threads=threads)
+    q, error = quantize_measured(x, recipe, threads=threads)
     arrays, described = dismantle(name, q, recipes.index(recipe))
     pieces, entries = [], []
     for stored, part in arrays.items():
@@ -225,7 +225,6 @@ def _convert(
         pieces.append(raw)
         at += raw.nbytes
     nbytes = sum(p.nbytes for p in pieces)
-    error = measure(x, q)
     row = Row(
         name,
         info.dtype,

@@ -11,10 +11,11 @@ from chipmeter.formats.codec import cast, code_dtype
 from chipmeter.formats.records import FloatFormat, IntegerFormat
 from chipmeter.quantize.rules import Floats, power_of_two_up
 
-ScaleForm = Literal["divide", "reciprocal", "multiplier"]
+ScaleForm = Literal["divide", "reciprocal", "multiplier", "logarithm"]
 """From amax to the elements, each operation in float32: `divide` scale = amax / limit, y = x / scale (DeepSeek-V3);
 `reciprocal` the same scale, y = x * (1 / scale) (DeepGEMM); `multiplier` S = limit / amax, y = x * S, and 1 / S is
-stored (Transformer Engine)."""
+stored (Transformer Engine); `logarithm` scale = 2^ceil(log2(amax / limit)) by the float32 logarithm, within 2^-127..2^127,
+y = x * min(1 / scale, FLT_MAX), and the number -0 becomes +0 (Transformer Engine's NVFP4 with power-of-two scales)."""
 Ties = Literal["even", "zero"]
 
 _ONE, _LARGEST = np.float32(1), np.float32(np.finfo(np.float32).max)

@@ -60,15 +60,13 @@ def quantize_ggml(x: Floats, kind: Kind) -> NDArray[np.uint8]:
         if kind == "BF16":
             raw = _bfloat16(blocks)
         elif kind == "MXFP4":
-            raw = _mxfp4(blocks)
-        elif kind == "Q8_0":
-            d = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
-            y = blocks * _reciprocal(d)
-            whole = np.trunc(np.abs(y))
-            q = np.sign(y) * (whole + np.trunc(np.float32(2) * (np.abs(y) - whole)))
-            raw = np.concatenate([_half(d), q.astype(np.int8).view(np.uint8)], axis=1)
+            byte, codes = mxfp4_codes(blocks)
+            raw = np.concatenate([byte, _pack(codes)], axis=1)
         else:
-            raw = _nibbles(blocks, kind)
+            q, *numbers = integer_codes(blocks, kind)
+            fifth = [np.packbits(q >> 4 & 1, axis=1, bitorder="little")] if kind.startswith("Q5") else []
+            packed = q if kind == "Q8_0" else _pack(q)
+            raw = np.concatenate([*(n.astype("<f2").view(np.uint8) for n in numbers), *fifth, packed], axis=1)
     return raw.reshape(*x.shape[:-1], -1)
 
 
@@ -148,10 +146,6 @@ def _reciprocal(d: Floats) -> Floats:
     return np.where(d == 0, np.float32(0), np.float32(1) / d).astype(np.float32)
 
 
-def _half(d: Floats) -> NDArray[np.uint8]:
-    return np.ascontiguousarray(d.astype("<f2")).view(np.uint8)
-
-
 def _from_half(raw: NDArray[np.uint8]) -> Floats:
     return np.ascontiguousarray(raw).view("<f2").astype(np.float32)
 
@@ -165,22 +159,29 @@ def _unpack(raw: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.concatenate([raw & 15, raw >> 4], axis=1)
 
 
-def _nibbles(blocks: Floats, kind: str) -> NDArray[np.uint8]:
-    top = 15 if kind.startswith("Q4") else 31
-    if kind.endswith("0"):
-        first = np.abs(blocks).argmax(axis=1)[:, None]
-        d = np.take_along_axis(blocks, first, axis=1) / np.float32(-((top + 1) // 2))
-        y = np.trunc(blocks * _reciprocal(d) + np.float32((top + 1) // 2 + 0.5))
-        head = [_half(d)]
-    else:
+def integer_codes(blocks: Floats, kind: str) -> tuple[Any, ...]:
+    """Give the integers of blocks as bytes, and what is stored of each block: d, and the minimum where the kind has one.
+
+    >>> integer_codes(np.float32([[-8, 1, 7]]), "Q4_0")
+    (array([[ 0,  9, 15]], dtype=uint8), array([[1.]], dtype=float32))
+    """
+    with np.errstate(all="ignore"):
+        if kind == "Q8_0":
+            d = np.abs(blocks).max(axis=1, keepdims=True) / np.float32(127)
+            y = blocks * _reciprocal(d)
+            whole = np.trunc(np.abs(y))
+            rounded = np.sign(y) * (whole + np.trunc(np.float32(2) * (np.abs(y) - whole)))
+            return rounded.astype(np.int8).view(np.uint8), d
+        top = 15 if kind.startswith("Q4") else 31
+        if kind.endswith("0"):
+            first = np.abs(blocks).argmax(axis=1)[:, None]
+            d = np.take_along_axis(blocks, first, axis=1) / np.float32(-((top + 1) // 2))
+            y = np.trunc(blocks * _reciprocal(d) + np.float32((top + 1) // 2 + 0.5))
+            return np.minimum(_wrapped(y), top).astype(np.uint8), d
         least, most = blocks.min(axis=1, keepdims=True), blocks.max(axis=1, keepdims=True)
         d = (most - least) / np.float32(top)
         y = np.trunc((blocks - least) * _reciprocal(d) + np.float32(0.5))
-        head = [_half(d), _half(least)]
-    q = np.minimum(_wrapped(y), top).astype(np.uint8)
-    if top == 31:
-        head.append(np.packbits(q >> 4 & 1, axis=1, bitorder="little"))
-    return np.concatenate([*head, _pack(q)], axis=1)
+        return np.minimum(_wrapped(y), top).astype(np.uint8), d, least
 
 
 def _from_nibbles(raw: NDArray[np.uint8], kind: str) -> Floats:
@@ -203,12 +204,17 @@ def _wrapped(y: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     return (np.where(fits, y, 0).astype(np.int64) & 0xFF).astype(np.uint8)
 
 
-def _mxfp4(blocks: Floats) -> NDArray[np.uint8]:
+def mxfp4_codes(blocks: Floats) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Give the scale byte of each block and its e2m1 codes, one per byte.
+
+    >>> mxfp4_codes(np.float32([[4, -0.25, 5]]))
+    (array([[127]], dtype=uint8), array([[6, 0, 6]], dtype=uint8))
+    """
     amax = np.abs(blocks).max(axis=1, keepdims=True)
     byte = np.where(amax > 0, np.floor(float32_log2(np.where(amax > 0, amax, 1))) - 2 + 127, 0)
     byte = _wrapped(byte)
     errors = np.abs(e8m0_half(byte)[:, :, None] * _DOUBLED - blocks[:, :, None])
-    return np.concatenate([byte, _pack(errors.argmin(axis=2).astype(np.uint8))], axis=1)
+    return byte, errors.argmin(axis=2).astype(np.uint8)
 
 
 def _bfloat16(blocks: Floats) -> NDArray[np.uint8]:

@@ -12,18 +12,21 @@ from chipmeter.quantize.float_tiles import ScaleForm
 from chipmeter.quantize.nvfp4 import Adaptive, Flavour
 
 Granularity = Literal["tensor", "row", "block"]
-ScaleRule = Literal["amax", "floor", "ceil", "even", "round-up", "three-quarters", "headroom"]
+ScaleRule = Literal["amax", "floor", "ceil", "even", "round-up", "three-quarters", "headroom", "floor-log2"]
 """From the largest magnitude of a block to its scale. `amax`: amax / element maximum, in the scale's format. The
 others give a power of two: `floor` the power of two of amax over that of the element maximum (OCP MX v1.0), `ceil` the
 next one unless amax is a power of two, `even` after adding half an element ulp to amax, `round-up` the smallest that
 avoids overflow, ceil(log2(amax / element maximum)) (cuBLAS, Transformer Engine), `three-quarters` floor, or the next one
-from 1.75 times the power of two on (compressed-tensors), `headroom` twice floor (Trainium since NKI 0.5)."""
+from 1.75 times the power of two on (compressed-tensors), `headroom` twice floor (Trainium since NKI 0.5), `floor-log2` floor of the float32 logarithm, modulo 256 where it is below
+the smallest scale (ggml)."""
 ElementRounding = Literal["nearest-even", "nearest-away", "nearest-zero", "toward-zero"]
 """`nearest-zero` sends ties toward zero (DeepGEMM fp4, ModelOpt MXFP4)."""
 Tail = Literal["short", "refuse"]
 """What becomes of an axis that blocks do not divide: a `short` last block with a scale of its own, or an error."""
 
 
+_SCALE_BITS = {"float32": 32, "float8_e8m0fnu": 8, "float8_e4m3fn": 8, "float16": 16, "int8": 8}
+_HALF_SCALES = {("int8", None, "reciprocal"), ("uint4", "extreme", "divide"), ("uint4", "least", "divide")}
 _CHOICES = {
     "granularity": Granularity, "rule": ScaleRule, "form": ScaleForm, "flavour": Flavour, "adaptive": Adaptive,
     "rounding": ElementRounding, "tail": Tail,
@@ -44,7 +47,9 @@ class Recipe:
     block : int
         Elements per block for granularity "block", else 0.
     scale : str
-        Format of the stored scales: "float32", "float8_e8m0fnu" or "float8_e4m3fn".
+        Format of the stored scales: "float32", "float8_e8m0fnu", "float8_e4m3fn"; "float16" (ggml: elements follow from
+        the float32 number that it was rounded from); "int8" (the differences of the scales from their mean, times a
+        factor for every `second` of them: double quantisation).
     rule : str
         See `ScaleRule`.
     two_level : bool
@@ -69,6 +74,8 @@ class Recipe:
         Whether each block takes the better of two scales ("4 over 6"), by which error.
     signs : int, optional
         Signs of the 16-point Hadamard transform before quantisation, bit i set for a negative i-th sign.
+    second : int
+        How many int8 scales share a factor, else 0.
     rounding, tail : str
         See `ElementRounding` and `Tail`.
 
@@ -104,6 +111,7 @@ class Recipe:
     signs: int | None = None
     rounding: ElementRounding = "nearest-even"
     tail: Tail = "short"
+    second: int = 0
 
     def __post_init__(self) -> None:
         for field, known in _CHOICES.items():
@@ -116,12 +124,27 @@ class Recipe:
             self._refuse(f"block must be positive exactly for granularity 'block', got {self.block}")
         if self.rows < 1 or (self.rows > 1 and self.granularity != "block"):
             self._refuse(f"rows must be 1, or more for granularity 'block', got {self.rows}")
-        if self.scale not in ("float32", "float8_e8m0fnu", "float8_e4m3fn"):
-            self._refuse(f"scales are float32, float8_e8m0fnu or float8_e4m3fn, got {self.scale!r}")
+        if self.scale not in _SCALE_BITS:
+            self._refuse(f"scales are {', '.join(_SCALE_BITS)}, got {self.scale!r}")
         if (self.scale == "float8_e8m0fnu") != (self.rule != "amax"):
             self._refuse(f"the rule {self.rule!r} does not give scales of {self.scale}")
         if self.scale != "float32" and self.granularity != "block":
-            self._refuse("blocks take 8-bit scales, tensors and rows take float32")
+            self._refuse("blocks take 8-bit scales (or float16), tensors and rows take float32")
+        if (self.scale == "int8") != (self.second > 0):
+            self._refuse(f"second must be positive exactly for scales of int8, got {self.second}")
+        if self.scale == "float16" and (self.element, self.mapping, self.form) not in _HALF_SCALES:
+            self._refuse(
+                "float16 scales stand over int8 by 'reciprocal' or uint4 by the mappings 'extreme' and 'least'; other "
+                "scales are float32, float8_e8m0fnu or float8_e4m3fn"
+            )
+        if self.mapping in ("extreme", "least") and self.scale != "float16":
+            self._refuse(f"the mapping {self.mapping!r} goes with float16 scales")
+        if self.scale == "int8" and self.element != "nf4_short":
+            self._refuse(f"int8 scales stand over nf4_short elements, got {self.element!r}")
+        if self.rule == "floor-log2" and (self.element, self.rounding) != ("float4_e2m1fn", "nearest-zero"):
+            self._refuse("the rule 'floor-log2' goes with float4_e2m1fn elements rounded 'nearest-zero'")
+        if self.form == "logarithm" and (self.element, self.rows) != ("float4_e2m1fn", 1):
+            self._refuse("the form 'logarithm' goes with float4_e2m1fn elements in blocks of one row")
         if self.two_level and self.scale != "float8_e4m3fn":
             self._refuse("two_level: e4m3 block scales stand below a tensor scale, others do not")
         self._check_element()
@@ -130,22 +153,25 @@ class Recipe:
     def _check_element(self) -> None:
         element = self.element_format
         if isinstance(element, TableFormat):
-            if (self.granularity, self.scale, self.rows, self.form) != ("block", "float32", 1, "divide"):
-                self._refuse(f"element {self.element!r} is a table: blocks of one row under float32 scales take it")
+            scale = "int8" if self.second else "float32"
+            if (self.granularity, self.scale, self.rows, self.form) != ("block", scale, 1, "divide"):
+                self._refuse(f"element {self.element!r} is a table: blocks of one row under {scale} scales take it")
             return
-        if element.bits > 8 or not (element.signed or self.mapping == "affine"):
+        if element.bits > 8 or not (element.signed or self.mapping in ("affine", "extreme", "least")):
             self._refuse(
                 f"elements are of a signed float or integer format of at most 8 bits, or unsigned integers under the "
                 f"mapping 'affine', got {self.element!r}"
             )
-        if self.mapping is not None and not (isinstance(element, IntegerFormat) and self.scale == "float32"):
-            self._refuse("mapping is of integers under float32 scales")
+        if self.mapping is not None and not (
+            isinstance(element, IntegerFormat) and self.scale in ("float32", "float16")
+        ):
+            self._refuse("mapping is of integers under float32 or float16 scales")
         if self.scale == "float8_e4m3fn" and self.element != "float4_e2m1fn":
             self._refuse(f"scale float8_e4m3fn stands over float4_e2m1fn elements, got {self.element!r}")
 
     def _check_options(self) -> None:
         te = self.flavour == "transformer-engine"
-        float_scales = self.scale == "float32" and self.mapping is None
+        float_scales = self.scale in ("float32", "float16") and self.mapping is None
         for field, given, allowed, where in (
             ("form", self.form != "divide", float_scales and self.granularity == "block", "float32 scales of blocks"),
             ("limit", self.limit is not None, float_scales and self.granularity == "block", "float32 scales of blocks"),
@@ -156,7 +182,7 @@ class Recipe:
             ("signs", self.signs is not None, self.block > 0 and self.block % 16 == 0, "blocks of a multiple of 16"),
             (
                 "rounding",
-                self.rounding != "nearest-even",
+                self.rounding != "nearest-even" and (self.scale, self.rounding) != ("float16", "nearest-away"),
                 self.granularity == "block" and self.scale != "float8_e4m3fn" and self.mapping is None
                 and isinstance(self.element_format, FloatFormat),
                 "float elements in blocks without e4m3 scales",
@@ -177,6 +203,8 @@ class Recipe:
     @property
     def plain(self) -> bool:
         """Whether the compiled kernels carry the recipe out; others go through NumPy over compiled casts."""
+        if self.special:
+            return False
         if self.granularity != "block":
             return self.mapping is None
         special = self.rows > 1 or self.signs is not None or self.rounding != "nearest-even"
@@ -185,6 +213,12 @@ class Recipe:
         if self.scale == "float8_e4m3fn":
             return self.two_level and self.flavour == "torchao"
         return self.rule not in ("three-quarters", "headroom")
+
+    @property
+    def special(self) -> bool:
+        """Whether the recipe is a procedure of one library: see `chipmeter.quantize.special`."""
+        table = isinstance(self.element_format, TableFormat) and self.element != "nf4"
+        return self.scale in ("float16", "int8") or self.form == "logarithm" or self.rule == "floor-log2" or table
 
     @property
     def element_unit(self) -> float:
@@ -200,6 +234,6 @@ class Recipe:
     @property
     def bits_per_element(self) -> float:
         """Stored bits per element, block scales included; per-row and per-tensor scales are negligible and left out."""
-        scale = 32 if self.scale == "float32" else 8
-        zero = self.element_format.bits if self.mapping == "affine" else 0
+        scale = _SCALE_BITS[self.scale] + (32 / self.second if self.second else 0)
+        zero = {"affine": self.element_format.bits, "least": 16}.get(self.mapping or "", 0)
         return self.element_format.bits + ((scale + zero) / (self.block * self.rows) if self.block else 0)

@@ -28,6 +28,9 @@ _COMPRESSED = Evidence("documented", "compressed-tensors 0.20")
 _NEURON = Evidence("documented", "AWS Neuron SDK, nki.isa quantize_mx since NKI 0.5")
 _TORCHAO = Evidence("documented", "torchao 0.18 quant_primitives.py")
 _BNB = Evidence("documented", "bitsandbytes 0.50 functional.quantize_4bit")
+_NF4_TORCHAO = Evidence("documented", "torchao 0.18 dtypes/nf4tensor.py")
+_TORCHAO_MX = Evidence("documented", "torchao to_mx, ScaleCalculationMode")
+_GGUF = Evidence("documented", "gguf-py 0.19 quants.py")
 _E8M0, _E4M3FN, _E2M1 = "float8_e8m0fnu", "float8_e4m3fn", "float4_e2m1fn"
 RHT_SIGNS = 0b1101011111101000
 """Signs of Transformer Engine's Hadamard transform: - at 3, 5 to 10, 12, 14 and 15."""
@@ -86,6 +89,8 @@ def _integers(bits: int, group: int) -> tuple[Recipe, ...]:
 def _mx(name: str, element: str) -> tuple[Recipe, ...]:
     return (
         Recipe(name, element, "block", 32, "float8_e8m0fnu", "floor", _OCP),
+        Recipe(f"{name}-ceil", element, "block", 32, "float8_e8m0fnu", "ceil", _TORCHAO_MX),
+        Recipe(f"{name}-even", element, "block", 32, "float8_e8m0fnu", "even", _TORCHAO_MX),
         Recipe(f"{name}-roundup", element, "block", 32, "float8_e8m0fnu", "round-up", _ROUND_UP),
         Recipe(f"{name}-headroom", element, "block", 32, "float8_e8m0fnu", "headroom", _NEURON),
     )
@@ -131,6 +136,15 @@ _TABLE: tuple[Recipe, ...] = (
     *_integers(4, 32),
     *_integers(4, 128),
     Recipe("nf4", "nf4", "block", 64, "float32", "amax", _BNB),
+    Recipe("nf4-double", "nf4_short", "block", 64, "int8", "amax", _NF4_TORCHAO, second=256),
+    Recipe("fp4-bitsandbytes", "fp4_bitsandbytes", "block", 64, "float32", "amax", _BNB),
+    Recipe("gguf-q8_0", "int8", "block", 32, "float16", "amax", _GGUF, form="reciprocal", rounding="nearest-away"),
+    Recipe("gguf-q4_0", "uint4", "block", 32, "float16", "amax", _GGUF, mapping="extreme"),
+    Recipe("gguf-q4_1", "uint4", "block", 32, "float16", "amax", _GGUF, mapping="least"),
+    Recipe("gguf-mxfp4", _E2M1, "block", 32, _E8M0, "floor-log2", _GGUF, rounding="nearest-zero"),
+    Recipe("fp4", _E2M1, "tensor", 0, "float32", "amax", _AMAX, aliases=("fp4-tensor",)),
+    Recipe("fp4-row", _E2M1, "row", 0, "float32", "amax", _AMAX),
+    Recipe("nvfp4-te-pow2", _E2M1, "block", 16, "float32", "amax", _TE, form="logarithm"),
     Recipe("fp8", "float8_e4m3fn", "tensor", 0, "float32", "amax", _AMAX, aliases=("fp8-tensor",)),
     Recipe("fp8-row", "float8_e4m3fn", "row", 0, "float32", "amax", _AMAX),
     Recipe("fp8-e5m2", "float8_e5m2", "tensor", 0, "float32", "amax", _AMAX),

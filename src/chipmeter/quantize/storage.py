@@ -28,6 +28,7 @@ from chipmeter.quantize.tensor import QuantizedTensor
 
 METADATA_KEY: Final = "chipmeter.quantized"
 VERSION: Final = 1
+_DEFAULTS: Final = (("tensor_scale", 1.0), ("scale_mean", 0.0))
 
 
 class Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,7 +68,7 @@ def dismantle(name: str, tensor: QuantizedTensor, recipe: int) -> tuple[dict[str
         value = getattr(tensor, field.name)
         if field.name == "recipe" or value is None:
             continue
-        if field.name == "tensor_scale" and value == 1:  # the default, which no reader needs to be told
+        if field.name in dict(_DEFAULTS) and value == dict(_DEFAULTS)[field.name]:  # which no reader needs to be told
             continue
         if not isinstance(value, (np.ndarray, np.generic)):
             values[field.name] = value
@@ -248,11 +249,12 @@ def _read_directory(text: str, file: Path) -> tuple[Directory, list[Recipe]]:
 
 def _assemble(where: str, recipe: Recipe, values: dict[str, Any]) -> QuantizedTensor:
     """Put a tensor together, or say what is wrong with it."""
-    if isinstance(values.get("tensor_scale"), np.ndarray):
-        if values["tensor_scale"].shape != ():
-            raise ValueError(f"{where}: the tensor scale is one number, found shape {values['tensor_scale'].shape}")
-        values["tensor_scale"] = values["tensor_scale"][()]
-    values.setdefault("tensor_scale", np.float32(1))
+    for field, default in _DEFAULTS:
+        found = values.setdefault(field, np.float32(default))
+        if isinstance(found, np.ndarray):
+            if found.shape != ():
+                raise ValueError(f"{where}: the {field.replace('_', ' ')} is one number, found shape {found.shape}")
+            values[field] = found[()]
     known = {field.name for field in fields(QuantizedTensor)}
     if unknown := set(values) - known:
         raise ValueError(f"{where}: unknown field {shown(min(unknown))}")

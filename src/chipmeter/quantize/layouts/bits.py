@@ -9,13 +9,18 @@ from chipmeter._arrays import AnyArray
 
 
 def raw_bytes(codes: ArrayLike, name: str, bits: int = 8) -> NDArray[np.uint8]:
-    """View codes of one byte each as uint8, refusing other dtypes and codes that need more than `bits` bits."""
+    """View codes of one byte each as uint8, refusing other dtypes and codes that need more than `bits` bits.
+
+    Narrow signed integers, which are held sign-extended, are cut to their width.
+    """
     given = np.asarray(codes)
     if given.dtype.itemsize != 1 or given.dtype == np.bool_:
         raise TypeError(f"{name} must hold one code per byte, got {given.dtype}")
     if given.ndim == 0:
         raise ValueError(f"{name} needs at least one axis")
     raw = np.ascontiguousarray(given).view(np.uint8)
+    if given.dtype.name in ("int4", "int2"):
+        raw = raw & np.uint8((1 << int(given.dtype.name[3:])) - 1)
     if bits < 8 and raw.size and raw.max() >> bits:
         raise ValueError(f"{name} must hold codes of {bits} bits, got {int(raw.max()):#x}")
     return raw
