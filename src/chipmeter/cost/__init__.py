@@ -2,27 +2,33 @@
 
 from chipmeter.cost.calibration import Efficiency, LinkRate, Rate, efficiency
 from chipmeter.cost.memory import Footprint, footprint, weight_bytes
-from chipmeter.cost.money import dollars, find_price
+from chipmeter.cost.money import BreakEven, break_even, dollars, find_price, offers
 from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step
+from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
 from chipmeter.cost.serving import Serving
 from chipmeter.cost.shape import Shape
+from chipmeter.cost.site import Ownership, ownership
 from chipmeter.cost.step import estimate
 from chipmeter.cost.training import Plan
 
 __all__ = [
+    "BreakEven",
     "Efficiency",
     "Estimate",
     "Footprint",
     "LinkRate",
     "OpEstimate",
     "OpTime",
+    "Ownership",
     "Plan",
     "Prediction",
+    "Range",
     "Rate",
     "Serving",
     "Shape",
+    "break_even",
     "decode_step",
     "dollars",
     "efficiency",
@@ -30,7 +36,9 @@ __all__ = [
     "find_price",
     "first_token",
     "footprint",
+    "offers",
     "op_time",
+    "ownership",
     "training_step",
     "weight_bytes",
 ]

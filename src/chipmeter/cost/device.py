@@ -81,6 +81,24 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.peak.values())
 
 
+LOGICAL_CORES = {"trn1": 2, "trn2": 4, "trn3": 4, "trn4": 4, "inf2": 2}
+"""Logical cores of a chip whose software counts those and not chips."""
+
+
+def one_core(chip: Device) -> Device:
+    """Return one logical core of a chip whose software counts cores; any other chip as it is.
+
+    >>> whole = device("trn2")
+    >>> one_core(whole).bandwidth == whole.bandwidth / 4
+    True
+    """
+    cores = LOGICAL_CORES.get(chip.id, 1)
+    return chip if cores == 1 else msgspec.structs.replace(
+        chip, peak={name: rate / cores for name, rate in chip.peak.items()}, bandwidth=chip.bandwidth / cores,
+        memory=chip.memory / cores, link=chip.link / cores, network=chip.network / cores, domain=chip.domain * cores,
+    )  # fmt: skip
+
+
 def device(record: Chip | str) -> Device:
     """Reduce a chip of the catalogue, or a record of your own.
 

@@ -10,6 +10,10 @@ from chipmeter.cost.roofline import attention_format
 from chipmeter.evidence import Figure, Grade, weakest
 from chipmeter.workloads import Attention, Formats, Gemm, Op
 
+MEASURED, RATED = (-0.25, 0.25), (-0.6, 0.0)
+"""Log bounds of energy from measured joules (90th percentiles of board power by table: 0.16 to 0.36), and from the rated
+power: measured boards draw 50 to 100 % of it when busy."""
+
 
 class PowerModel(msgspec.Struct, frozen=True, kw_only=True):
     """How the power of a board is found; `watts` of each operation lies between `idle` and `limit`.
@@ -33,6 +37,11 @@ class PowerModel(msgspec.Struct, frozen=True, kw_only=True):
     per_flop: Figure | None = None
     attention_per_flop: Figure | None = None
     per_byte: Figure | None = None
+
+    @property
+    def doubt(self) -> tuple[float, float]:
+        """Log bounds of the energy: of measured boards 90 % of rows lie within a quarter; a rating is never passed."""
+        return RATED if self.per_flop is None else MEASURED
 
     def joules(self, op: Op, formats: Formats, busy: float, seconds: float) -> float:
         """Joules of one chip for an operation that takes `seconds`, of which `busy` on arithmetic or memory."""

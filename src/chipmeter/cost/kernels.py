@@ -6,7 +6,7 @@ import numpy as np
 
 from chipmeter.chips import Chip
 from chipmeter.cost.attention import decode_seconds, prefill_seconds
-from chipmeter.cost.constants import constants
+from chipmeter.cost.constants import Constants, constants
 from chipmeter.cost.device import device
 from chipmeter.cost.gemm import gemm_seconds
 from chipmeter.workloads import Attention, Formats, Gemm, bytes_per_element
@@ -24,6 +24,18 @@ DECODE_QUERIES = 8
 """New tokens of a sequence up to which kernels for decoding are used."""
 
 
+def gemm_constants(chip: Chip, formats: Formats) -> tuple[Constants, bool]:
+    """Find the constants of matrix products, and whether they are another chip's or format's."""
+    return constants(chip.id, "gemm", *_VARIANTS.get(formats.gemm, ("bf16",)))
+
+
+def attention_constants(op: Attention, chip: Chip, formats: Formats) -> tuple[Constants, bool]:
+    """Find the constants of attention, and whether they are another chip's or format's."""
+    cache = "fp8" if bytes_per_element(formats.kv) <= 1 else "bf16"
+    phase = "decode" if op.queries <= DECODE_QUERIES else "prefill"
+    return constants(chip.id, "attention", f"{phase}_bf16_{cache}", f"{phase}_bf16_bf16")
+
+
 def gemm_body(op: Gemm, chip: Chip, formats: Formats) -> tuple[float, bool]:
     """Seconds of one execution without its launch, and whether arithmetic takes the longer part.
 
@@ -35,7 +47,7 @@ def gemm_body(op: Gemm, chip: Chip, formats: Formats) -> tuple[float, bool]:
     (True, True)
     """
     on = device(chip)
-    found, _ = constants(chip.id, "gemm", *_VARIANTS.get(formats.gemm, ("bf16",)))
+    found, _ = gemm_constants(chip, formats)
     rows = float(op.m)
     if op.groups > 1:
         each = rows / op.groups
@@ -56,12 +68,10 @@ def attention_body(op: Attention, chip: Chip, formats: Formats, format: str) -> 
     batch, heads, kv_heads, dim, queries, keys = (
         np.array([float(size)]) for size in (op.batch, op.heads, op.kv_heads, op.head_dim, op.queries, op.keys)
     )
-    cache = "fp8" if width <= 1 else "bf16"
+    found, _ = attention_constants(op, chip, formats)
     if op.queries <= DECODE_QUERIES:
-        found, _ = constants(chip.id, "attention", f"decode_bf16_{cache}", "decode_bf16_bf16")
         total = decode_seconds(found.values, on, width, batch, heads, kv_heads, dim, keys)[0]
         return float(total) - found.values["launch_us"] * 1e-6, False
-    found, _ = constants(chip.id, "attention", f"prefill_bf16_{cache}", "prefill_bf16_bf16")
     total = prefill_seconds(found.values, on, format, width, batch, heads, kv_heads, dim, queries, keys)[0]
     flops = op.flops / (op.count * op.passes)
     floor = flops / on.rate(format)

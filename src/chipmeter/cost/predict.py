@@ -8,9 +8,9 @@ import msgspec
 import numpy as np
 
 from chipmeter.chips import Chip
-from chipmeter.cost.constants import TRANSFER, Constants, book, nearest_chip
-from chipmeter.cost.device import Device, device
-from chipmeter.cost.fitting import widen
+from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
+from chipmeter.cost.device import LOGICAL_CORES, Device, device, one_core
+from chipmeter.cost.ranges import Range
 from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import Plan, model_flops, step_parts
@@ -40,6 +40,11 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     parts: dict[str, float]
     source: str
 
+    @property
+    def range(self) -> Range:
+        """Low, expected and high seconds."""
+        return Range(self.low, self.seconds, self.high)
+
 
 def _shape(model: Model) -> Shape:
     if isinstance(model, Shape):
@@ -48,19 +53,19 @@ def _shape(model: Model) -> Shape:
 
 
 def _weigh(
-    found: Constants, parts: Mapping[str, float], factors: Mapping[str, float], floor: float, outside: bool, group: str
-) -> Prediction:
+    found: Constants, parts: Mapping[str, float], factors: Mapping[str, float], floor: float, names: tuple[str, str],
+    group: str,
+) -> Prediction:  # fmt: skip
     scale = float(np.prod([found.values.get(name, 1.0) ** power for name, power in factors.items()]))
     weighed = {name: found.values.get(name, 0.0) * seconds * scale for name, seconds in parts.items()}
     total = max(sum(weighed.values()), floor)
-    low, high = found.groups.get(group, (found.low, found.high))
-    if outside:
-        low, high = widen(*found.groups.get("new", (low, high)), TRANSFER)
+    model, chip = (name in found.known for name in names)
+    bounds = Range.around(total, *log_bounds(found, group, model=model, chip=chip)).at_least(floor)
     return Prediction(
         seconds=total,
-        low=max(total * float(np.exp(low)), floor),
-        high=total * float(np.exp(high)),
-        outside=outside,
+        low=bounds.low,
+        high=bounds.high,
+        outside=not (model and chip),
         parts=weighed,
         source=found.source,
     )
@@ -98,31 +103,89 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
         factors |= {f"moe on:{near}": 1.0, f"moe model:{shape.name}": 1.0}
     work = plan.batch * plan.seq * model_flops(shape, plan.seq) * (2 / 3 if plan.adapters else 1.0)
     group = f"{'bf16' if plan.format == 'bf16' else 'low'} {kind or 'dense'}"
-    outside = not {shape.name, on.id} <= set(found.known)
     parts = step_parts(shape, on, plan)
-    return _weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), outside, group)
+    return _weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), (shape.name, on.id), group)
 
 
 def _kind(shape: Shape) -> str:
     return "latent" if shape.latent else "moe" if shape.experts else "dense"
 
 
-def _serving_factors(
-    shape: Shape, on: Device, load: Serving, engine: str, values: Mapping[str, float]
-) -> dict[str, float]:
-    near, mode = nearest_chip(on.id, values), "disagg" if load.pools else "agg"
-    names = [f"engine:{engine}", f"chip:{near}", f"mode:{mode}", f"format:{load.format}", f"engine on:{engine} {near}"]
-    names += [f"engine kind:{engine} {_kind(shape)}", f"engine format:{engine} {load.format} {_kind(shape)}"]
-    names += [f"split:{engine} {mode}"] if load.split_requests else []
-    names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
-    factors = dict.fromkeys(names, 1.0)
-    if load.pools:
-        factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
-        factors |= {"size apart": float(np.log2(load.chips)) / 10}
-    return factors
+class _Software(msgspec.Struct, frozen=True):
+    """Whose serving runs describe a chip: the names of the constants, the engine if another is asked for or not, and
+    how the rows call the two ways of serving.
+    """
+
+    together: str
+    apart: str
+    engine: str | None = None
+    modes: tuple[str, str] = ("agg", "disagg")
 
 
-def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
+SOFTWARE = {
+    "gpu": _Software("together", "apart"),
+    "trainium": _Software("neuron", "neuron", "transformers", ("", "")),
+    "tpu": _Software("tpu", "tpu", "vllm-tpu", ("", "")),
+}
+"""By family of chips; those with an engine have runs of that one only."""
+
+
+class _Runs(msgspec.Struct, frozen=True):
+    """Everything that the serving formulas read: the model, the chip or its cores, the load on them, the software."""
+
+    shape: Shape
+    on: Device
+    load: Serving
+    engine: str
+    mode: str
+    name: str
+
+    @classmethod
+    def of(cls, model: Model, chip: Chip | str, load: Serving, engine: str) -> _Runs:
+        on = device(chip)
+        software = SOFTWARE[on.family]
+        cores = LOGICAL_CORES.get(on.id, 1)
+        return cls(
+            _shape(model),
+            one_core(on),
+            load if cores == 1 else msgspec.structs.replace(load, chips=load.chips * cores),
+            software.engine or engine,
+            software.modes[load.pools],
+            software.apart if load.pools else software.together,
+        )
+
+    @property
+    def kind(self) -> str:
+        return "latent" if self.shape.latent else "moe" if self.shape.experts else "dense"
+
+    @property
+    def group(self) -> str:
+        return f"{self.engine} {self.mode} {self.kind}"
+
+    def factors(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Name the factors that apply, with their exponents."""
+        engine, load, kind, near = self.engine, self.load, self.kind, nearest_chip(self.on.id, values)
+        names = [f"engine:{engine}", f"chip:{near}", f"mode:{self.mode}", f"format:{load.format}"]
+        names += [f"engine on:{engine} {near}", f"engine kind:{engine} {kind}"]
+        names += [f"engine format:{engine} {load.format} {kind}"]
+        names += [f"split:{engine} {self.mode}"] if load.split_requests else []
+        names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
+        factors = dict.fromkeys(names, 1.0)
+        if load.pools:
+            factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
+            factors |= {"size apart": float(np.log2(load.chips)) / 10}
+        return factors
+
+    @property
+    def floor(self) -> float:
+        """Seconds below which no step lies: the weights that every token uses, read once."""
+        dense = self.shape.dense_weights + self.shape.moe_layers * self.shape.active * self.shape.expert_weights
+        return dense * self.load.stored / (self.load.chips * self.on.bandwidth)
+
+
+def decode_step(
+    model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm", alone: bool = False
+) -> Prediction:
     """Predict the seconds between two tokens of a request while `load` is served.
 
     Parameters
@@ -131,7 +194,11 @@ def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     chip : Chip or str
     load : Serving
     engine : str
-        ``"vllm"``, ``"trtllm"`` or ``"sglang"``; anything else takes none's factor.
+        ``"vllm"``, ``"trtllm"`` or ``"sglang"``; anything else takes none's factor. On Trainium and TPUs the engines
+        that were measured there are meant.
+    alone : bool
+        Leave out the prompts that are read between steps, and run all sequences asked for, whether or not their cache
+        fits: one step by itself.
 
     Examples
     --------
@@ -140,15 +207,14 @@ def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     >>> 0.005 < step.seconds < 0.03
     True
     """
-    shape, on = _shape(model), device(chip)
-    found = book("serving")["serving"]["apart" if load.pools else "together"]
-    batch = min(load.sequences, capacity(shape, on, load))
-    used = shape.dense_weights + shape.moe_layers * shape.active * shape.expert_weights
-    floor = used * 0.5 / (load.chips * on.bandwidth) / 4.0
-    factors = _serving_factors(shape, on, load, engine, found.values)
-    outside = not {shape.name, on.id} <= set(found.known)
-    group = f"{engine} {'disagg' if load.pools else 'agg'} {_kind(shape)}"
-    return _weigh(found, decode_parts(shape, on, load, batch), factors, floor, outside, group)
+    runs = _Runs.of(model, chip, load, engine)
+    found = book("serving")["serving"][runs.name]
+    batch = load.sequences if alone else min(load.sequences, capacity(runs.shape, runs.on, runs.load))
+    parts = decode_parts(runs.shape, runs.on, runs.load, batch)
+    if alone:
+        parts["prefill"] = 0.0
+    names = runs.shape.name, runs.on.id
+    return _weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group)
 
 
 def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
@@ -160,12 +226,10 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     >>> 0.02 < first_token("llama-3.1-70b", "h100", load).seconds < 2
     True
     """
-    shape, on = _shape(model), device(chip)
-    found = book("serving")["serving"]["first_apart" if load.pools else "first_together"]
-    step = decode_step(shape, chip, load, engine=engine).seconds
-    mode = "disagg" if load.pools else "agg"
-    factors = _serving_factors(shape, on, load, engine, found.values) | {f"engine mode:{engine} {mode}": 1.0}
+    runs = _Runs.of(model, chip, load, engine)
+    found = book("serving")["serving"][f"first_{runs.name}"]
+    step = decode_step(runs.shape, chip, load, engine=engine).seconds
+    factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
-    outside = not {shape.name, on.id} <= set(found.known)
-    parts = first_parts(shape, on, load, step, capacity(shape, on, load))
-    return _weigh(found, parts, factors, 0.0, outside, f"{engine} {mode} {_kind(shape)}")
+    parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
+    return _weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)

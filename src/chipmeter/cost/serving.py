@@ -54,6 +54,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         Whether attention is data-parallel: each chip holds whole heads of some requests.
     pools : bool
         Whether prompts are read by other chips.
+    weight_width : float, optional
+        Bytes of a stored weight where they are stored narrower than they are multiplied.
     """
 
     chips: int
@@ -64,6 +66,12 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     cache_width: float = 2.0
     split_requests: bool = False
     pools: bool = False
+    weight_width: float | None = None
+
+    @property
+    def stored(self) -> float:
+        """Bytes of a stored weight."""
+        return WIDTH.get(self.format, 2.0) if self.weight_width is None else self.weight_width
 
     @property
     def context(self) -> float:
@@ -71,35 +79,40 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         return self.prompt + self.answer / 2.0
 
 
-def weight_bytes(model: Shape, format: str) -> float:
-    """Bytes of the weights in a format; embedding and output projection stay in 16 bits."""
+def weight_bytes(model: Shape, format: str, stored: float | None = None) -> float:
+    """Bytes of the weights in a format, or of `stored` bytes each; the tables at both ends stay in 16 bits."""
     tables = model.vocab * model.hidden * (1 if model.tied else 2)
-    return (model.parameters - tables) * WIDTH.get(format, 2.0) + 2.0 * tables
+    return (model.parameters - tables) * (stored or WIDTH.get(format, 2.0)) + 2.0 * tables
 
 
 def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> float:
     """Count the requests whose whole cache fits beside the weights; at least one."""
-    room = load.chips * chip.memory * spare - weight_bytes(model, load.format)
+    room = load.chips * chip.memory * spare - weight_bytes(model, load.format, load.stored)
     copies = load.chips if model.latent and not load.split_requests else 1.0
-    each = (load.prompt + load.answer) * model.layers * model.cache_width * load.cache_width * copies
+    each = model.cached(load.prompt + load.answer) * model.cache_width * load.cache_width * copies
     return max(1.0, room / each)
 
 
-def _products(chip: Device, format: str, shapes: list[tuple[float, float, float, float]]) -> float:
+def _products(
+    chip: Device, format: str, shapes: list[tuple[float, float, float, float]], stored: float | None = None
+) -> float:
     """Time products without what starts each: (rows, outputs, inputs, executions)."""
     m, n, k, count = (np.array(column, dtype=np.float64) for column in zip(*shapes, strict=True))
-    return float(np.sum(count * product_bodies(chip, format, np.maximum(m, 1.0), np.maximum(n, 1.0), k)))
+    return float(np.sum(count * product_bodies(chip, format, np.maximum(m, 1.0), np.maximum(n, 1.0), k, stored)))
 
 
-def product_bodies(chip: Device, format: str, m: Array, n: Array, k: Array) -> Array:
-    """Time matrix products inside a captured graph: the body alone, quantised operands and no launch."""
-    width = WIDTH.get(format, 2.0)
+def product_bodies(chip: Device, format: str, m: Array, n: Array, k: Array, stored: float | None = None) -> Array:
+    """Time matrix products inside a captured graph: the body alone, quantised operands and no launch.
+
+    `stored` gives the bytes of a weight that is widened as it is read.
+    """
+    width = stored or WIDTH.get(format, 2.0)
     if chip.array:
         flops = 2.0 * np.maximum(m, 64.0) * n * k
         return np.maximum(flops / chip.rate(format), (width * n * k + 2.0 * m * (n + k)) / chip.bandwidth)
     variants = {"nvfp4": ("nvfp4", "fp8", "bf16"), "fp8": ("fp8", "bf16"), "mxfp4": ("nvfp4", "fp8", "bf16")}
     found, _ = constants(chip.id, "gemm", *variants.get(format, ("bf16",)))
-    time = gemm_seconds(found.values, chip, format, m, n, k)
+    time = gemm_seconds(found.values, chip, format, m, n, k, stored)
     return time.total - time.launch
 
 
@@ -133,7 +146,7 @@ def prompt_seconds(model: Shape, chip: Device, load: Serving) -> float:
     """Seconds of reading one prompt, all chips of the copy at work."""
     g, tokens = float(load.chips), load.prompt
     split = 1.0 if load.split_requests else g
-    total = _products(chip, load.format, layer_shapes(model, tokens, split, g))
+    total = _products(chip, load.format, layer_shapes(model, tokens, split, g), load.weight_width)
     if model.moe_layers:
         flops = 2.0 * tokens * model.active * model.expert_weights * model.moe_layers
         total += flops / (g * chip.rate(load.format) * 0.6)
@@ -162,8 +175,8 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     """
     g = float(load.chips)
     split = 1.0 if load.split_requests else g
-    width = WIDTH.get(load.format, 2.0)
-    linear = _products(chip, load.format, layer_shapes(model, batch, split, g))
+    width = load.stored
+    linear = _products(chip, load.format, layer_shapes(model, batch, split, g), load.weight_width)
     linear += _products(chip, "bf16", [(batch, model.vocab / g, model.hidden, 1.0)])
     experts = work = 0.0
     if model.moe_layers:
@@ -173,7 +186,7 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     token = model.cache_width * load.cache_width
     replicated = not load.split_requests and (bool(model.latent) or g > model.kv_heads)
     copies = g if model.latent and replicated else max(1.0, g / model.kv_heads) if replicated else 1.0
-    cache = model.layers * batch * load.context * token * copies / g / chip.bandwidth
+    cache = model.cached(load.context) * batch * token * copies / g / chip.bandwidth
     latent = 0.0
     if model.latent:
         latent = model.layers * batch / g * load.context * model.heads * 2.0 * (2 * model.latent + model.rope)

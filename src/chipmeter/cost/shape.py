@@ -36,6 +36,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         Whether the feed-forward part has a gate.
     latent, query_rank, rope : int
         Ranks and rotary width of latent attention; 0 for none.
+    window, windowed : int
+        Tokens that a windowed layer sees, and how many layers are windowed; 0 for none.
     """
 
     name: str
@@ -56,6 +58,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     query_rank: int = 0
     rope: int = 0
     tied: bool = False
+    window: int = 0
+    windowed: int = 0
 
     @classmethod
     def of(cls, model: Architecture) -> Shape:
@@ -84,6 +88,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             query_rank=model.q_rank,
             rope=model.rope_dim,
             tied=model.tied,
+            window=model.window or 0,
+            windowed=len(model.windowed_layers) if model.window else 0,
         )
 
     @property
@@ -133,3 +139,12 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     def cache_width(self) -> int:
         """Elements that one token adds to the cache of one layer."""
         return self.latent + self.rope if self.latent else 2 * self.kv_heads * self.head_dim
+
+    def cached(self, context: float) -> float:
+        """Tokens that all layers together keep of a sequence: the window's only in a windowed layer.
+
+        >>> from chipmeter.workloads import preset
+        >>> Shape.of(preset("llama-3.1-8b")).cached(1000.0)
+        32000.0
+        """
+        return (self.layers - self.windowed) * context + self.windowed * min(context, self.window)

@@ -8,21 +8,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter.cost.constants import TRANSFER, Constants
-from chipmeter.cost.fitting import Array, conformal, held_out_errors, widen
+from chipmeter.cost.constants import NEW, Constants, log_bounds
+from chipmeter.cost.fitting import Array, conformal, held_out_errors
 from chipmeter.cost.terms import Terms, evaluate, fit_terms
 from chipmeter.validate.summary import summary
 
 Mask = NDArray[np.bool_]
 Priors = Mapping[str, tuple[float, float]]
 
-NEW = "new"
-"""Prefix of the groups of rows whose model was never seen."""
-
 LEAST_IN_GROUP = 15
-
-WIDEST = 1.2
-"""Log bound that no interval passes: leaving out the only model of a kind says nothing of others (a factor of 3.3)."""
 
 
 def fit_program(
@@ -78,16 +72,6 @@ def fit_program(
     return msgspec.structs.replace(summary(values, errors, random, source), groups=bounds, known=known)
 
 
-def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:
-    """Choose log bounds: of the group, or of models never seen; wider for a chip never seen."""
-    usual = found.groups.get(group, (found.low, found.high))
-    low, high = usual
-    if not model:
-        low, high = found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
-        low, high = max(low, -WIDEST), min(high, WIDEST)
-    return (low, high) if chip else widen(low, high, TRANSFER)
-
-
 def predict_program(
     found: Constants, terms: Terms, models: Sequence[str], chips: Sequence[str], groups: Sequence[str]
 ) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
@@ -96,6 +80,6 @@ def predict_program(
     known = set(found.known)
     outside = np.array([not {model, chip} <= known for model, chip in zip(models, chips, strict=True)])
     bounds = np.array(
-        [_bounds(found, m in known, c in known, g) for m, c, g in zip(models, chips, groups, strict=True)]
+        [log_bounds(found, g, model=m in known, chip=c in known) for m, c, g in zip(models, chips, groups, strict=True)]
     )
     return expected, np.maximum(expected * np.exp(bounds[:, 0]), terms.floor), expected * np.exp(bounds[:, 1]), outside

@@ -8,12 +8,14 @@ from typing import Literal, SupportsIndex, get_args
 
 import msgspec
 
+from chipmeter._names import unknown_name
 from chipmeter.workloads.architecture import Architecture
 from chipmeter.workloads.layers import attention_ops, feed_forward_ops
-from chipmeter.workloads.ops import AllReduce, Attention, Embedding, Gemm, Op, Optimizer, Pointwise
+from chipmeter.workloads.ops import Attention, Embedding, Gemm, Op, Pointwise
+from chipmeter.workloads.training import RECOMPUTES, Recompute, training_ops
 
 Phase = Literal["prefill", "decode", "encode", "train"]
-Unit = Literal["token", "sequence"]
+Unit = Literal["token", "sequence", "image", "frame", "run"]
 
 PHASES: tuple[str, ...] = get_args(Phase)
 LARGEST_BATCH = 2**20
@@ -36,6 +38,11 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         Units of work that one step completes.
     ops : tuple of Op
         In order of execution.
+    accumulate : int
+        Microbatches of a training step.
+    recompute : {"none", "selective", "full"}
+    lora : int
+        Rank of the adapters that alone are trained; 0 where everything is.
     """
 
     model: Architecture
@@ -46,6 +53,9 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit
     units: int
     ops: tuple[Op, ...]
+    accumulate: int = 1
+    recompute: Recompute = "none"
+    lora: int = 0
 
     @property
     def tokens(self) -> int:
@@ -63,14 +73,27 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         return sum(op.flops for op in self.ops if isinstance(op, Gemm | Attention))
 
     @property
+    def model_flops(self) -> float:
+        """Matrix operations that the model needs, without what is computed again: what MFU counts."""
+        if self.phase != "train" or self.recompute == "none":
+            return self.matrix_flops
+        whole, again = (1.0 if self.recompute == "full" else 0.0), 1.0
+        return sum(
+            op.flops * (1.0 - (again if isinstance(op, Attention) else whole) / op.passes)
+            for op in self.ops
+            if isinstance(op, Gemm | Attention)
+        )
+
+    @property
     def kv_elements(self) -> int:
         """Elements of the key-value cache at the end of the step."""
         return 0 if self.phase == "train" else self.batch * self.model.kv_elements(self.context + self.seq)
 
 
 def workload(
-    model: Architecture, phase: str | None = None, *, batch: int = 1, seq: int | None = None, context: int | None = None
-) -> Workload:
+    model: Architecture, phase: str | None = None, *, batch: int = 1, seq: int | None = None, context: int | None = None,
+    accumulate: int = 1, recompute: str = "none", lora: int = 0,
+) -> Workload:  # fmt: skip
     """List the operations of one step of a model.
 
     Parameters
@@ -87,6 +110,13 @@ def workload(
         Tokens of each sequence that are in the cache already: by default 2048 or what the position table leaves in
         decode, else 0.
 
+    accumulate : int
+        Microbatches that a training step's batch is cut into; must divide it.
+    recompute : {"none", "selective", "full"}
+        What the backward pass of training computes again.
+    lora : int
+        Rank of the adapters that alone are trained, on every linear layer outside routed experts; 0 trains everything.
+
     Raises
     ------
     ValueError
@@ -95,8 +125,8 @@ def workload(
     Notes
     -----
     Logits are computed for the last token of each sequence in prefill and decode, for every token in training. A
-    training step is forward, backward (twice the forward's GEMMs, 2.5 times its attention) and one AdamW step,
-    without recomputation.
+    training step is forward, backward (twice the forward's GEMMs, 2.5 times its attention), what is recomputed, and one
+    AdamW step.
 
     Examples
     --------
@@ -126,9 +156,16 @@ def workload(
     if model.positions and context + seq > model.positions:
         raise ValueError(f"{model.name} has {model.positions} positions; context + seq = {context + seq}")
 
-    ops = tuple(_forward(model, phase, batch, seq, context))
+    accumulate = _in_range("accumulate", accumulate, 1, batch if phase == "train" else 1)
+    lora = _in_range("lora", lora, 0, 2**14 if phase == "train" else 0)
+    if recompute not in RECOMPUTES:
+        raise unknown_name("recomputation", recompute, RECOMPUTES)
+    if batch % accumulate:
+        raise ValueError(f"accumulate must divide the batch of {batch}, got {accumulate}")
+
+    ops = tuple(_forward(model, phase, batch // accumulate, seq, context))
     if phase == "train":
-        ops = (*(_with_backward(op) for op in ops), Optimizer(parameters=model.parameters))
+        ops = training_ops(model, ops, recompute=recompute, lora=lora, accumulate=accumulate)
     unit: Unit = "sequence" if model.kind == "encoder" else "token"
     return Workload(
         model=model,
@@ -139,6 +176,9 @@ def workload(
         unit=unit,
         units=batch if unit == "sequence" else batch * seq,
         ops=ops,
+        accumulate=accumulate,
+        recompute=recompute,  # type: ignore[arg-type]  # checked above
+        lora=lora,
     )
 
 
@@ -168,10 +208,3 @@ def _forward(model: Architecture, phase: str, batch: int, seq: int, context: int
     pooler = model.weight("pooler")
     if pooler is not None:
         yield Gemm(batch, pooler.n, pooler.k, name="pooler", weights=(pooler,))
-
-
-def _with_backward(op: Op) -> Op:
-    if isinstance(op, Optimizer):
-        return op
-    passes = 3.5 if isinstance(op, Attention) else 2 if isinstance(op, AllReduce) else 3
-    return msgspec.structs.replace(op, passes=passes)
