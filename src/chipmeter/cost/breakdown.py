@@ -9,7 +9,7 @@ from chipmeter.cost.calibration import Efficiency, Rate
 from chipmeter.cost.energy import PowerModel
 from chipmeter.cost.parallel import all_reduce_seconds, shard
 from chipmeter.cost.records import OpEstimate
-from chipmeter.cost.roofline import LIMITS, Limit, attention_format, op_time
+from chipmeter.cost.roofline import LIMITS, Limit, attention_format, op_times
 from chipmeter.cost.whole import Basis
 from chipmeter.evidence import Grade, weakest
 from chipmeter.workloads import AllReduce, Formats, Workload
@@ -32,12 +32,11 @@ def breakdown(
         The weakest of the figures that the seconds rest on.
     """
     lines, grades = [], []
-    for whole in step.ops:
-        op = shard(whole, tensor_parallel)
+    ops = [shard(whole, tensor_parallel) for whole in step.ops]
+    for op, time in zip(ops, op_times(ops, chip, formats, efficiency), strict=True):
         if isinstance(op, AllReduce):
             times, grade = _block_end(op, efficiency, link, tensor_parallel, formats)
         else:
-            time = op_time(op, chip, formats, efficiency)
             grade = time.grade
             times = dict.fromkeys(LIMITS, 0.0)
             times["latency"] = time.launch

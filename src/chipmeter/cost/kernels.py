@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from chipmeter.chips import Chip
@@ -36,28 +38,30 @@ def attention_constants(op: Attention, chip: Chip, formats: Formats) -> tuple[Co
     return constants(chip.id, "attention", f"{phase}_bf16_{cache}", f"{phase}_bf16_bf16")
 
 
-def gemm_body(op: Gemm, chip: Chip, formats: Formats) -> tuple[float, bool]:
-    """Seconds of one execution without its launch, and whether arithmetic takes the longer part.
+def gemm_bodies(ops: Sequence[Gemm], chip: Chip, formats: Formats) -> list[tuple[float, bool]]:
+    """Seconds of one execution of each without its launch, and whether arithmetic takes the longer part.
 
     Groups (experts, heads) run as one kernel whose rows are padded to whole tiles in each group.
 
     >>> from chipmeter.chips import chip
-    >>> seconds, by_compute = gemm_body(Gemm(8192, 8192, 8192), chip("h100"), Formats.of("bf16"))
+    >>> ((seconds, by_compute),) = gemm_bodies([Gemm(8192, 8192, 8192)], chip("h100"), Formats.of("bf16"))
     >>> by_compute, 1.1e12 / 989e12 < seconds < 1.1e12 / 600e12
     (True, True)
     """
-    on = device(chip)
+    if not ops:
+        return []
+    on, stored = device(chip), bytes_per_element(formats.weight)
     found, _ = gemm_constants(chip, formats)
-    rows = float(op.m)
-    if op.groups > 1:
-        each = rows / op.groups
-        rows = op.groups * (np.ceil(each / 128.0) * 128.0 if each > 64 else max(each, 1.0))
-    m, n, k = (np.array([float(size)]) for size in (rows, op.n, op.k))
-    time = gemm_seconds(found.values, on, formats.gemm, m, n, k, bytes_per_element(formats.weight))
-    body = float(time.total[0] - time.launch[0])
-    weights = (op.groups - 1) * op.n * op.k * bytes_per_element(formats.weight) / on.bandwidth
-    memory = float(time.memory[0]) + weights * (1.0 + found.values["memory"])
-    return max(body, memory), bool(time.compute[0] >= memory)
+    m, n, k, groups = (
+        np.array(sizes, dtype=np.float64) for sizes in zip(*((op.m, op.n, op.k, op.groups) for op in ops), strict=True)
+    )
+    each = m / groups
+    padded = groups * np.where(each > 64, np.ceil(each / 128.0) * 128.0, np.maximum(each, 1.0))
+    time = gemm_seconds(found.values, on, formats.gemm, np.where(groups > 1, padded, m), n, k, stored)
+    others = np.maximum(groups - 1.0, 0.0) * n * k * stored / on.bandwidth
+    memory = time.memory + others * (1.0 + found.values["memory"])
+    bodies = np.maximum(time.total - time.launch, memory)
+    return list(zip(bodies.tolist(), (time.compute >= memory).tolist(), strict=True))
 
 
 def attention_body(op: Attention, chip: Chip, formats: Formats, format: str) -> tuple[float, bool] | None:

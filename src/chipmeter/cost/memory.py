@@ -81,7 +81,7 @@ def footprint(
     cache_share = 1.0 if model.kv_rank else math.ceil(model.kv_heads / t) / model.kv_heads
     train = workload.phase == "train"
     if train:
-        kept = _kept_elements(model)
+        kept = float(_kept_elements(model))
         if workload.recompute == "full":
             kept = model.hidden * model.layers + kept / max(model.layers, 1)
         rows = workload.tokens / workload.accumulate
@@ -89,7 +89,7 @@ def footprint(
     else:
         stream = workload.tokens * model.hidden * bytes_per_element(formats.activation)
         activations = stream + max(shard(op, t).live_bytes(formats) for op in workload.ops)
-    trained = adapter_parameters(model, workload.lora) if workload.lora else model.parameters
+    trained = 0 if not train else adapter_parameters(model, workload.lora) if workload.lora else model.parameters
     adapters = trained * bytes_per_element(formats.activation) if workload.lora else 0.0
     return Footprint(
         weights=(weight_bytes(model, formats) + adapters) / t,

@@ -112,9 +112,7 @@ def _kind(shape: Shape) -> str:
 
 
 class _Software(msgspec.Struct, frozen=True):
-    """Whose serving runs describe a chip: the names of the constants, the engine if another is asked for or not, and
-    how the rows call the two ways of serving.
-    """
+    """Whose serving runs describe a family: the constants, the one engine measured, the names of both ways to serve."""
 
     together: str
     apart: str
