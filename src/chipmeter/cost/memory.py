@@ -50,7 +50,9 @@ def weight_bytes(model: Architecture, formats: Formats) -> float:
     >>> weight_bytes(preset("llama-3.1-8b"), Formats.of("bf16")) / 2
     8030261248.0
     """
-    matrices = sum(weight.matrices * weight.n * weight.k for weight in model.weights if weight.role != "embed")
+    halves = (model,) if model.encoder is None else (model, model.encoder)
+    all_weights = [weight for half in halves for weight in half.weights]
+    matrices = sum(weight.matrices * weight.n * weight.k for weight in all_weights if weight.role != "embed")
     rest = model.parameters - matrices
     return matrices * bytes_per_element(formats.weight) + rest * bytes_per_element(formats.activation)
 
