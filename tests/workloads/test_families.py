@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from chipmeter.workloads import Attention, Gemm, preset, read_config, workload
 from chipmeter.workloads.training import adapter_parameters
 
-T5 = {"model_type": "t5", "d_model": 512, "d_ff": 2048, "d_kv": 64, "num_layers": 6, "num_heads": 8, "vocab_size": 32128}
+T5 = {
+    "model_type": "t5",
+    "d_model": 512,
+    "d_ff": 2048,
+    "d_kv": 64,
+    "num_layers": 6,
+    "num_heads": 8,
+    "vocab_size": 32128,
+}
 BART = {
     "model_type": "bart", "d_model": 768, "encoder_layers": 6, "decoder_layers": 6, "encoder_attention_heads": 12,
     "decoder_attention_heads": 12, "encoder_ffn_dim": 3072, "decoder_ffn_dim": 3072, "vocab_size": 50265,

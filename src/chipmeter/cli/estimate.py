@@ -17,6 +17,13 @@ from chipmeter.cli.options import json_option, print_json, print_table, report_o
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences per step.")
 @click.option("--seq", type=int, help="New tokens per sequence.")
 @click.option("--context", type=int, help="Tokens per sequence already in the cache.")
+@click.option("--source", type=int, help="Tokens of each source that an encoder-decoder answers.")
+@click.option("--width", type=int, help="Pixels of a picture to generate.")
+@click.option("--height", type=int, help="Pixels of a picture to generate.")
+@click.option("--frames", type=int, help="Frames of a video to generate.")
+@click.option("--steps", type=int, help="Steps of the denoiser.")
+@click.option("--chips", "sharing", type=int, help="Chips that share each pass of the denoiser.")
+@click.option("--compiled", is_flag=True, help="The denoiser runs as a compiled graph.")
 @click.option("--format", default="bf16", show_default=True, help="Number format of matrix operands.")
 @click.option("--weight-format", help="Format in which weights are stored, if another.")
 @click.option("--kv-format", help="Format of the key-value cache: bf16, fp8, int8, ...")
@@ -47,18 +54,29 @@ def estimate(
     saving: float,
     against_format: str | None,
     price: str,
+    width: int | None,
+    height: int | None,
+    frames: int | None,
+    steps: int | None,
+    sharing: int | None,
+    compiled: bool,
     report_path: str | None,
     as_json: bool,
     **asked: Any,
 ) -> None:  # fmt: skip
     """Estimate one step of MODEL on a chip or system: low, expected and high of every result, and what it rests on.
 
-    MODEL is a preset, a config.json or a folder with one.
+    MODEL is a preset, a config.json or a folder with one, a diffusion transformer such as flux or hunyuanvideo, a .csv
+    file of GEMM shapes (m, n, k, count), or an .onnx graph.
     """
     from chipmeter.cost import break_even
     from chipmeter.cost import estimate as run
     from chipmeter.report import estimate as report
+    from chipmeter.workloads import Generation
 
+    sizes = {"width": width, "height": height, "frames": frames, "steps": steps, "chips": sharing}
+    given: dict[str, Any] = {name: value for name, value in sizes.items() if value is not None}
+    asked["picture"] = Generation(**given, compiled=compiled) if given or compiled else None
     result = run(model, price=_price(price), **asked)
     even = None
     if against is not None:

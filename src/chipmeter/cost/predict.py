@@ -52,10 +52,25 @@ def _shape(model: Model) -> Shape:
     return Shape.of(preset(model) if isinstance(model, str) else model)
 
 
-def _weigh(
+def weigh(
     found: Constants, parts: Mapping[str, float], factors: Mapping[str, float], floor: float, names: tuple[str, str],
     group: str,
 ) -> Prediction:  # fmt: skip
+    """Weigh the parts of a program by fitted constants, and put the interval of a group around the sum.
+
+    Parameters
+    ----------
+    found : Constants
+    parts : mapping of str to float
+        Seconds at full speed.
+    factors : mapping of str to float
+        Exponents of the factors that apply.
+    floor : float
+        Seconds that nothing may fall below.
+    names : (str, str)
+        Model and chip, as the constants know them.
+    group : str
+    """
     scale = float(np.prod([found.values.get(name, 1.0) ** power for name, power in factors.items()]))
     weighed = {name: found.values.get(name, 0.0) * seconds * scale for name, seconds in parts.items()}
     total = max(sum(weighed.values()), floor)
@@ -104,7 +119,7 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
     work = plan.batch * plan.seq * model_flops(shape, plan.seq) * (2 / 3 if plan.adapters else 1.0)
     group = f"{'bf16' if plan.format == 'bf16' else 'low'} {kind or 'dense'}"
     parts = step_parts(shape, on, plan)
-    return _weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), (shape.name, on.id), group)
+    return weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), (shape.name, on.id), group)
 
 
 def _kind(shape: Shape) -> str:
@@ -212,7 +227,7 @@ def decode_step(
     if alone:
         parts["prefill"] = 0.0
     names = runs.shape.name, runs.on.id
-    return _weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group)
+    return weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group)
 
 
 def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
@@ -230,4 +245,4 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
     parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
-    return _weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)
+    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)

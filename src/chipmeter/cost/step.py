@@ -13,16 +13,19 @@ from chipmeter.cost.calibration import Efficiency
 from chipmeter.cost.calibration import efficiency as efficiency_of
 from chipmeter.cost.energy import power_model
 from chipmeter.cost.memory import footprint
+from chipmeter.cost.pictures import estimate_picture
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate
 from chipmeter.cost.result import pay, result
 from chipmeter.cost.roofline import peak_of
 from chipmeter.cost.whole import Basis, basis
 from chipmeter.workloads import Architecture, Formats, Workload, find_model, workload
+from chipmeter.workloads.graph import find_graph
+from chipmeter.workloads.pictures import Denoiser, Generation, denoiser
 
 
 def estimate(
-    model: Architecture | str | os.PathLike[str],
+    model: Architecture | Denoiser | Workload | str | os.PathLike[str],
     chip: Chip | str | None = None,
     *,
     system: System | str | None = None,
@@ -30,6 +33,8 @@ def estimate(
     batch: int = 1,
     seq: int | None = None,
     context: int | None = None,
+    source: int | None = None,
+    picture: Generation | None = None,
     format: str = "bf16",
     weight_format: str | None = None,
     kv_format: str | None = None,
@@ -48,8 +53,9 @@ def estimate(
 
     Parameters
     ----------
-    model : Architecture, str or path
-        An architecture, the name of a preset, or a path to a ``config.json`` or the folder that holds it.
+    model : Architecture, Denoiser, Workload, str or path
+        An architecture, the name of a preset, or a path to a ``config.json`` or the folder that holds it; a diffusion
+        transformer, by name or its configuration; or operations: a ``.csv`` file of GEMM shapes, an ``.onnx`` graph.
     chip : Chip or str, optional
     system : System or str, optional
         Something one rents: gives the chip, its network, and the price. One of `chip` and `system` is needed.
@@ -57,6 +63,10 @@ def estimate(
         By default "encode" for an encoder and "decode" for a decoder.
     batch, seq, context : int, optional
         Sequences, new tokens of each, and tokens of each already cached; see `workload` for what they default to.
+    source : int, optional
+        Tokens of each source that an encoder-decoder answers.
+    picture : Generation, optional
+        What a diffusion transformer generates, and how.
     format : str
         Number format of GEMM operands: it sets the matrix rate used and, unless `weight_format` is given, the bytes
         of the weights. Everything else stays in 16 bits when it is narrower.
@@ -94,20 +104,27 @@ def estimate(
     >>> e.seconds_range.low < e.seconds < e.seconds_range.high, e.basis
     (True, 'runs of inference_inferencex_silicon')
     """
-    architecture = find_model(model)
     chip_record, system_record = _hardware(chip, system)
+    if not isinstance(model, Workload):
+        painter = denoiser(model)
+        if painter is not None:
+            if phase not in (None, "generate"):
+                raise ValueError(f"phase {phase!r} does not apply to {painter.name}, which generates pictures")
+            job = msgspec.structs.replace(picture or Generation(), format=format)
+            return estimate_picture(
+                painter, chip_record, system_record, job, price=price, date=date, region=region, pue=pue
+            )
+        model = find_graph(model) or model
     formats = Formats.of(format, weight=weight_format, kv=kv_format)
     peak_of(chip_record, formats.gemm)
-    step = workload(
-        architecture,
-        phase,
-        batch=batch,
-        seq=seq,
-        context=context,
-        accumulate=accumulate,
-        recompute=recompute,
-        lora=lora,
-    )
+    step = (
+        model
+        if isinstance(model, Workload)
+        else workload(
+            find_model(model), phase, batch=batch, seq=seq, context=context, source=source, accumulate=accumulate,
+            recompute=recompute, lora=lora,
+        )
+    )  # fmt: skip
     constants = efficiency_of(chip_record) if efficiency is None else efficiency
     link = chip_record.scale_up
     if system_record is not None and system_record.scale_up is not None:

@@ -31,7 +31,7 @@ def ranges(result: Estimate) -> list[tuple[str, str, Range | None]]:
 def data(result: Estimate, even: BreakEven | None = None) -> dict[str, Any]:
     """Everything, as plain data; each result expected alone, and with its ends under ``ranges``."""
     found = ranges(result)
-    out = msgspec.to_builtins(result)
+    out: dict[str, Any] = msgspec.to_builtins(result)
     out |= {key: None if one is None else one.expected for key, _, one in found}
     out |= {
         "mfu": result.mfu,

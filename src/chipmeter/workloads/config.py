@@ -115,7 +115,7 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     if isinstance(source, Mapping):
         config, where = dict(source), name or "config"
     else:
-        config, where = _load(Path(source))
+        config, where = config_object(Path(source))
     model_type = config.get("model_type")
     known = families()
     if not isinstance(model_type, str) or model_type not in known or " " in model_type:
@@ -129,7 +129,9 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     if family.inside is not None:
         inner = config.get(family.inside)
         if not isinstance(inner, dict):
-            raise ValueError(f"{where}: {family.inside} must be an object that describes the model, got {_short(inner)}")
+            raise ValueError(
+                f"{where}: {family.inside} must be an object that describes the model, got {_short(inner)}"
+            )
         config = {**inner, "model_type": model_type}
     return _architecture(config, family, model_type, name or _title(where, model_type), where)
 
@@ -143,7 +145,8 @@ def config_text(path: Path) -> bytes:
     return text
 
 
-def _load(path: Path) -> tuple[dict[str, Any], str]:
+def config_object(path: Path) -> tuple[dict[str, Any], str]:
+    """Read a config.json, or that of a folder, as an object, and say where it lies."""
     if path.is_dir():
         path = path / "config.json"
     text = config_text(path)
@@ -255,7 +258,9 @@ def _architecture(config: dict[str, Any], family: Family, model_type: str, name:
     kinds = config.get("layer_types")
     if window and kinds is not None:
         if not isinstance(kinds, list) or len(kinds) != layers:
-            raise ValueError(f"{where}: layer_types must name the kind of each of the {layers} layers, got {_short(kinds)}")
+            raise ValueError(
+                f"{where}: layer_types must name the kind of each of the {layers} layers, got {_short(kinds)}"
+            )
         windowed = tuple(i for i, kind in enumerate(kinds) if kind == "sliding_attention")
     for field, ours in family.same.items():
         if config.get(field) is not None and config[field] != values.integer(ours):

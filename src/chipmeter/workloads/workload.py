@@ -14,10 +14,10 @@ from chipmeter.workloads.layers import attention_ops, cross_ops, feed_forward_op
 from chipmeter.workloads.ops import Attention, Embedding, Gemm, Op, Pointwise
 from chipmeter.workloads.training import RECOMPUTES, Recompute, training_ops
 
-Phase = Literal["prefill", "decode", "encode", "train"]
+Phase = Literal["prefill", "decode", "encode", "train", "generate", "run"]
 Unit = Literal["token", "sequence", "image", "frame", "run"]
 
-PHASES: tuple[str, ...] = get_args(Phase)
+PHASES: tuple[str, ...] = get_args(Phase)[:4]
 ACCEPTED: dict[str, tuple[str, ...]] = {
     "decoder": ("prefill", "decode", "train"),
     "encoder": ("encode", "train"),
@@ -35,7 +35,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     model : Architecture
-    phase : {"prefill", "decode", "encode", "train"}
+    phase : {"prefill", "decode", "encode", "train", "generate", "run"}
+        Pictures are generated; a list of operations is run.
     batch, seq, context : int
         Sequences, new tokens of each, and tokens of each that were in the cache before the step.
     unit : {"token", "sequence"}
@@ -156,7 +157,7 @@ def workload(
         phase = "encode" if model.kind == "encoder" else "decode"
     if phase not in PHASES:
         raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
-    accepted = ACCEPTED[model.kind]
+    accepted = ACCEPTED.get(model.kind, ())
     if phase not in accepted:
         raise ValueError(
             f"phase {phase!r} does not apply to {model.name}, which is of kind {model.kind}; "
