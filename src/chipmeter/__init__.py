@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from chipmeter.chips import chip, system
     from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
-    from chipmeter.cost import estimate
+    from chipmeter.cost import break_even, estimate, serve
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
     from chipmeter.matmul import sensitivity
@@ -38,6 +38,7 @@ __all__ = [
     "all_gather",
     "all_reduce",
     "all_to_all",
+    "break_even",
     "broadcast",
     "cast",
     "chip",
@@ -52,6 +53,7 @@ __all__ = [
     "quantize",
     "reduce_scatter",
     "sensitivity",
+    "serve",
     "sqnr",
     "system",
     "testing",
@@ -68,6 +70,7 @@ _LATER = {
     "all_to_all": "chipmeter.collectives",
     "broadcast": "chipmeter.collectives",
     "reduce_scatter": "chipmeter.collectives",
+    "break_even": "chipmeter.cost",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
@@ -76,6 +79,7 @@ _LATER = {
     "frontier": "chipmeter.frontier",
     "identify": "chipmeter.identification",
     "sensitivity": "chipmeter.matmul",
+    "serve": "chipmeter.cost",
     "verify": "chipmeter.verify",
 }
 _MODULES = ("ops", "testing")

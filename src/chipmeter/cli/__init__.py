@@ -27,6 +27,7 @@ _COMMANDS = (
     "info",
     "quantize",
     "record",
+    "serve",
     "units",
     "validate",
     "verify",

@@ -7,7 +7,9 @@ from chipmeter.cost.predict import Prediction, decode_step, first_token, trainin
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
+from chipmeter.cost.serve import serve
 from chipmeter.cost.serving import Serving
+from chipmeter.cost.serving_curve import Draft, LoadPoint, ServingCurve
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.site import Ownership, ownership
 from chipmeter.cost.step import estimate
@@ -15,10 +17,12 @@ from chipmeter.cost.training import Plan
 
 __all__ = [
     "BreakEven",
+    "Draft",
     "Efficiency",
     "Estimate",
     "Footprint",
     "LinkRate",
+    "LoadPoint",
     "OpEstimate",
     "OpTime",
     "Ownership",
@@ -27,6 +31,7 @@ __all__ = [
     "Range",
     "Rate",
     "Serving",
+    "ServingCurve",
     "Shape",
     "break_even",
     "decode_step",
@@ -39,6 +44,7 @@ __all__ = [
     "offers",
     "op_time",
     "ownership",
+    "serve",
     "training_step",
     "weight_bytes",
 ]

@@ -91,8 +91,8 @@ def estimate_picture(
     guided = model.guided if job.guided is None else job.guided
     notes = (
         f"time from {basis.source}" + ("; model or chip is outside what was measured" if basis.outside else ""),
-        f"{each}: {step.seq} tokens, {job.steps:.0f} steps{', each with and without the prompt' if guided else ''}, "
-        f"{'compiled' if job.compiled else 'eager'}",
+        f"{each}: {step.seq} tokens, {job.steps:.0f} steps" + (", each with and without the prompt" if guided else ""),
+        "passes run as compiled graphs" if job.compiled else "passes run kernel by kernel",
         "energy unknown: no power figure of this chip is published"
         if power is None
         else f"{power.assumption}; accelerator boards only, without hosts, network and cooling",

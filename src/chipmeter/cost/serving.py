@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -56,6 +58,10 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         Whether prompts are read by other chips.
     weight_width : float, optional
         Bytes of a stored weight where they are stored narrower than they are multiplied.
+    drafted : int
+        Tokens of a draft that each step checks beside the one it makes.
+    page : int
+        Tokens of a page of the cache; a request takes whole pages.
     """
 
     chips: int
@@ -67,6 +73,8 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     split_requests: bool = False
     pools: bool = False
     weight_width: float | None = None
+    drafted: int = 0
+    page: int = 1
 
     @property
     def stored(self) -> float:
@@ -89,7 +97,10 @@ def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> 
     """Count the requests whose whole cache fits beside the weights; at least one."""
     room = load.chips * chip.memory * spare - weight_bytes(model, load.format, load.stored)
     copies = load.chips if model.latent and not load.split_requests else 1.0
-    each = model.cached(load.prompt + load.answer) * model.cache_width * load.cache_width * copies
+    tokens = (
+        math.ceil((load.prompt + load.answer) / load.page) * load.page if load.page > 1 else load.prompt + load.answer
+    )
+    each = model.cached(tokens) * model.cache_width * load.cache_width * copies
     return max(1.0, room / each)
 
 
@@ -175,28 +186,28 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     """
     g = float(load.chips)
     split = 1.0 if load.split_requests else g
-    width = load.stored
-    linear = _products(chip, load.format, layer_shapes(model, batch, split, g), load.weight_width)
-    linear += _products(chip, "bf16", [(batch, model.vocab / g, model.hidden, 1.0)])
+    width, rows = load.stored, batch * (1.0 + load.drafted)
+    linear = _products(chip, load.format, layer_shapes(model, rows, split, g), load.weight_width)
+    linear += _products(chip, "bf16", [(rows, model.vocab / g, model.hidden, 1.0)])
     experts = work = 0.0
     if model.moe_layers:
-        hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** batch)
+        hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** rows)
         experts = model.moe_layers * hit / g * model.expert_weights * width / chip.bandwidth
-        work = model.moe_layers * batch * model.active * 2.0 * model.expert_weights / g / chip.rate(load.format)
+        work = model.moe_layers * rows * model.active * 2.0 * model.expert_weights / g / chip.rate(load.format)
     token = model.cache_width * load.cache_width
     replicated = not load.split_requests and (bool(model.latent) or g > model.kv_heads)
     copies = g if model.latent and replicated else max(1.0, g / model.kv_heads) if replicated else 1.0
     cache = model.cached(load.context) * batch * token * copies / g / chip.bandwidth
     latent = 0.0
     if model.latent:
-        latent = model.layers * batch / g * load.context * model.heads * 2.0 * (2 * model.latent + model.rope)
+        latent = model.layers * rows / g * load.context * model.heads * 2.0 * (2 * model.latent + model.rope)
         latent /= chip.rate("bf16")
     exchange = 0.0
     if load.split_requests and model.moe_layers:
-        sent = batch / g * model.active * model.hidden * 3.0
+        sent = rows / g * model.active * model.hidden * 3.0
         exchange = model.moe_layers * collective_seconds(chip, "all-to-all", sent, g)
     reduce = 0.0 if load.split_requests else 2.0 * model.layers * collective_seconds(
-        chip, "all-reduce", batch * model.hidden * 2.0, g
+        chip, "all-reduce", rows * model.hidden * 2.0, g
     )  # fmt: skip
     prefill = 0.0 if load.pools else max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load) / load.answer
     return {

@@ -104,7 +104,7 @@ def estimate(
     >>> e.seconds_range.low < e.seconds < e.seconds_range.high, e.basis
     (True, 'runs of inference_inferencex_silicon')
     """
-    chip_record, system_record = _hardware(chip, system)
+    chip_record, system_record = hardware(chip, system)
     if not isinstance(model, Workload):
         painter = denoiser(model)
         if painter is not None:
@@ -114,14 +114,14 @@ def estimate(
             return estimate_picture(
                 painter, chip_record, system_record, job, price=price, date=date, region=region, pue=pue
             )
-        model = find_graph(model) or model
+        model = find_graph(model) or find_model(model)  # type: ignore[arg-type]  # a denoiser was taken care of
     formats = Formats.of(format, weight=weight_format, kv=kv_format)
     peak_of(chip_record, formats.gemm)
     step = (
         model
         if isinstance(model, Workload)
         else workload(
-            find_model(model), phase, batch=batch, seq=seq, context=context, source=source, accumulate=accumulate,
+            model, phase, batch=batch, seq=seq, context=context, source=source, accumulate=accumulate,
             recompute=recompute, lora=lora,
         )
     )  # fmt: skip
@@ -159,7 +159,8 @@ def estimate(
     )  # fmt: skip
 
 
-def _hardware(chip: Chip | str | None, system: System | str | None) -> tuple[Chip, System | None]:
+def hardware(chip: Chip | str | None, system: System | str | None) -> tuple[Chip, System | None]:
+    """Look up a chip, alone or as the one of a system; the system too where one is given."""
     rented = catalogue.system(system) if isinstance(system, str) else system
     if chip is None:
         if rented is None:

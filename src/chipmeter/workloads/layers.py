@@ -88,7 +88,7 @@ def source_ops(a: Architecture, tokens: int) -> Iterator[Op]:
 
 
 def input_ops(a: Architecture, tokens: int) -> Iterator[Op]:
-    """What turns pixels or sound into tokens: a product over patches, or two convolutions of width 3, the second of stride 2."""
+    """Turn pixels or sound into tokens: a product over patches, or two convolutions of width 3, the second of stride 2."""
     yield from _linear(a, ("patch",), "patches", tokens, "none")
     yield from _linear(a, ("conv1",), "convolution 1", 2 * tokens, "none")
     yield from _linear(a, ("conv2",), "convolution 2", tokens, "none")

@@ -39,14 +39,13 @@ def read_onnx(path: str | os.PathLike[str], sizes: Mapping[str, int] | None = No
     """
     try:
         import onnx
+        from google.protobuf.message import DecodeError
     except ImportError as error:
         raise ImportError("ONNX graphs need the onnx package: pip install 'chipmeter[onnx]'") from error
     where = Path(path)
     try:
         model = onnx.load(str(where), load_external_data=False)
-    except FileNotFoundError:
-        raise
-    except Exception as error:  # protobuf raises several kinds, none of them public
+    except DecodeError as error:
         raise ValueError(f"{where}: not an ONNX graph: {error}") from None
     _settle(model.graph, dict(sizes or {}))
     try:

@@ -286,7 +286,7 @@ def denoiser(model: Denoiser | Architecture | str | os.PathLike[str]) -> Denoise
     if isinstance(model, Architecture):
         return None
     name = str(model).lower()
-    if name in DENOISERS or any(name.startswith(f"{known}.") or name.startswith(f"{known}-") for known in DENOISERS):
+    if name in DENOISERS or any(name.startswith((f"{known}.", f"{known}-")) for known in DENOISERS):
         return find_denoiser(name)
     path = Path(model)
     file = path / "config.json" if path.is_dir() else path
