@@ -225,7 +225,8 @@ def read_denoiser(config: Mapping[str, Any], name: str) -> Denoiser:
     """Derive a denoiser from its diffusers configuration.
 
     A token passes through 12 h^2 weights of a block (attention 4 h^2, feed-forward part 8 h^2 or as stated), 2 h^2 more
-    where the prompt is attended to apart. Blocks of two streams hold both, and their modulation 12 h^2; others 3 h^2.
+    where the prompt is attended to apart, whose keys and values hold another 2 h^2. Blocks of two streams hold both, and
+    their modulation 12 h^2; single ones 3 h^2.
 
     Raises
     ------
@@ -256,6 +257,7 @@ def read_denoiser(config: Mapping[str, Any], name: str) -> Denoiser:
     double, single = size("num_layers"), size("num_single_layers", 0)
     inner = size("ffn_dim", 0) or 4 * hidden
     block = 4 * hidden**2 + 2 * hidden * inner + (2 * hidden**2 if kind.cross else 0)
+    beside = 2 * hidden**2 if kind.cross else (12 if kind.text else 6) * hidden**2
     streams = 2 if single or (kind.text and not kind.cross) else 1
     # Flux packs two by two latents into a token outside its own patch.
     patch = 2 if "Flux" in str(config["_class_name"]) else size("patch_size", 1)
@@ -270,7 +272,7 @@ def read_denoiser(config: Mapping[str, Any], name: str) -> Denoiser:
         patch=kind.pixels * patch,
         frames=kind.frames,
         guided=kind.guided,
-        weights=float(double * (streams * block + streams * 6 * hidden**2) + single * (block + 3 * hidden**2)),
+        weights=float(double * (streams * block + beside) + single * (block + 3 * hidden**2)),
         encoders=ENCODERS,
     )
 
