@@ -7,7 +7,7 @@ from chipmeter.cost.predict import Prediction, decode_step, first_token, trainin
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
-from chipmeter.cost.serve import serve
+from chipmeter.cost.under_load import serve
 from chipmeter.cost.serving import Serving
 from chipmeter.cost.serving_curve import Draft, LoadPoint, ServingCurve
 from chipmeter.cost.shape import Shape

@@ -36,8 +36,9 @@ def generation_parts(model: Denoiser, chip: Device, job: Generation) -> dict[str
     wide = model.per_token / model.blocks / model.hidden
     one = np.array([tokens / n]), np.array([wide]), np.array([float(model.hidden)])
     linear = passes * model.blocks * float(product_seconds(chip, job.format, *one)[0])
-    # Attention kernels of these runtimes issue warp-level products: at most an A100 core's rate on any core.
-    rate = min(chip.rate("bf16"), chip.cores * WARP_RATE)
+    # Attention kernels of these runtimes issue warp-level products: at most an A100 core's rate on any core. Systolic
+    # arrays know no warps.
+    rate = chip.rate("bf16") if chip.array else min(chip.rate("bf16"), chip.cores * WARP_RATE)
     attention = passes * model.blocks * 4.0 * tokens**2 * model.hidden / n / rate
     width = 2.0 * tokens * model.hidden / n
     shared = tokens * model.hidden * 2.0
