@@ -44,14 +44,18 @@ def test_trainium3_is_four_times_only_as_a_larger_system_in_another_format() -> 
 
 def test_the_break_even_price_of_trainium3() -> None:
     january = 41.61 / 8 / 1.979
-    assert value("trainium-half-cost", "halves h200 (2026-01) per peak, MXFP8") == pytest.approx(0.5 * january * 2.517, rel=1e-4)
-    assert value("trainium-half-cost", "saving of Trainium2 against h200 (p5en.48xlarge, 2026-01) per peak FP8") == pytest.approx(
-        100 * (1 - 2.23505 / 1.299 / january), rel=1e-3
+    assert value("trainium-half-cost", "halves h200 (2026-01) per peak, MXFP8") == pytest.approx(
+        0.5 * january * 2.517, rel=1e-4
     )
+    assert value(
+        "trainium-half-cost", "saving of Trainium2 against h200 (p5en.48xlarge, 2026-01) per peak FP8"
+    ) == pytest.approx(100 * (1 - 2.23505 / 1.299 / january), rel=1e-3)
 
 
 def test_powers_at_which_the_energy_claims_would_hold() -> None:
-    assert value("trainium3-energy", "40 % less energy: most power of Trainium3 over Trainium2, work") == pytest.approx(0.6 * 2517 / 1299)
+    assert value("trainium3-energy", "40 % less energy: most power of Trainium3 over Trainium2, work") == pytest.approx(
+        0.6 * 2517 / 1299
+    )
     assert value("trainium4-energy", "bound by memory bandwidth") == pytest.approx(2.0)
 
 

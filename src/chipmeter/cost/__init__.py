@@ -7,13 +7,13 @@ from chipmeter.cost.predict import Prediction, decode_step, first_token, trainin
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
-from chipmeter.cost.under_load import serve
 from chipmeter.cost.serving import Serving
 from chipmeter.cost.serving_curve import Draft, LoadPoint, ServingCurve
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.site import Ownership, ownership
 from chipmeter.cost.step import estimate
 from chipmeter.cost.training import Plan
+from chipmeter.cost.under_load import serve
 
 __all__ = [
     "BreakEven",

@@ -11,7 +11,7 @@ from chipmeter.chips import Chip
 from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
 from chipmeter.cost.device import LOGICAL_CORES, Device, device, one_core
 from chipmeter.cost.ranges import Range
-from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts
+from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts, prompt_seconds
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import Plan, model_flops, step_parts
 from chipmeter.workloads import Architecture, preset
@@ -124,6 +124,10 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
 
 def _kind(shape: Shape) -> str:
     return "latent" if shape.latent else "moe" if shape.experts else "dense"
+
+
+LEAST_ROWS = 10
+"""Rows below which a fit does not tell what a prompt takes from what it waits for."""
 
 
 class _Software(msgspec.Struct, frozen=True):
@@ -245,4 +249,40 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
     parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
+    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)
+
+
+def prompt_step(
+    model: Model, chip: Chip | str, load: Serving, *, before: float = 0.0, engine: str = "vllm"
+) -> Prediction | None:
+    """Predict the seconds of reading the prompts of `load` at once, nothing else in progress.
+
+    The part of the time to the first token that the prompt itself takes. None where too few rows tell it from waiting.
+
+    Parameters
+    ----------
+    model : Architecture, Shape or str
+    chip : Chip or str
+    load : Serving
+        Of whose prompts `sequences` are read at once.
+    before : float
+        Tokens of each that were read already.
+    engine : str
+        See `decode_step`.
+
+    Examples
+    --------
+    >>> load = Serving(chips=4, sequences=1, prompt=8192, answer=2, format="fp8")
+    >>> 0.2 < prompt_step("llama-3.1-70b", "h100", load).seconds < 0.8
+    True
+    """
+    runs = _Runs.of(model, chip, load, engine)
+    found = book("serving")["serving"][f"first_{runs.name}"]
+    if found.rows < LEAST_ROWS:
+        return None
+    factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
+    parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
+    scores = first_parts(runs.shape, runs.on, runs.load, 0.0, 1.0)["scores"]
+    if scores:
+        parts["scores"] = scores
     return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)

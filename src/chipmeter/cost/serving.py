@@ -153,19 +153,27 @@ def layer_shapes(
     return shapes
 
 
-def prompt_seconds(model: Shape, chip: Device, load: Serving) -> float:
-    """Seconds of reading one prompt, all chips of the copy at work."""
-    g, tokens = float(load.chips), load.prompt
+def prompt_seconds(model: Shape, chip: Device, load: Serving, *, prompts: float = 1.0, before: float = 0.0) -> float:
+    """Seconds of reading prompts at once, after `before` tokens of each that were read already; all chips at work."""
+    g, tokens = float(load.chips), load.prompt * prompts
     split = 1.0 if load.split_requests else g
     total = _products(chip, load.format, layer_shapes(model, tokens, split, g), load.weight_width)
     if model.moe_layers:
         flops = 2.0 * tokens * model.active * model.expert_weights * model.moe_layers
         total += flops / (g * chip.rate(load.format) * 0.6)
-    heads = model.heads / split
-    total += model.layers * attention_forward(
-        chip, 1.0 / (g if load.split_requests else 1.0), heads, max(model.kv_heads / split, 1.0),
-        float(model.head_dim + model.rope / 2), tokens,
-    )  # fmt: skip
+
+    def attention(seq: float) -> float:
+        return attention_forward(
+            chip, prompts / (g if load.split_requests else 1.0), model.heads / split, max(model.kv_heads / split, 1.0),
+            float(model.head_dim + model.rope / 2), seq,
+        )  # fmt: skip
+
+    whole = before + load.prompt
+    seen = attention(whole) - (attention(before) if before else 0.0)
+    # A windowed layer works on the pairs within its window.
+    near = min(model.window, whole) if model.windowed else whole
+    share = 1.0 - (1.0 - near / whole) ** 2
+    total += (model.layers - model.windowed * (1.0 - share)) * max(seen, 0.0)
     return total + 2.0 * model.layers * collective_seconds(chip, "all-reduce", tokens * model.hidden * 2.0, g)
 
 
