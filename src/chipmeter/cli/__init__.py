@@ -27,6 +27,7 @@ _COMMANDS = (
     "info",
     "quantize",
     "record",
+    "schema",
     "serve",
     "units",
     "validate",

@@ -1,6 +1,6 @@
 """Cost: the seconds, bytes, joules and dollars of a workload on a chip."""
 
-from chipmeter.cost.calibration import Efficiency, LinkRate, Rate, efficiency
+from chipmeter.cost.calibration import Efficiency, Rate, efficiency
 from chipmeter.cost.memory import Footprint, footprint, weight_bytes
 from chipmeter.cost.money import BreakEven, break_even, dollars, find_price, offers
 from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step
@@ -21,7 +21,6 @@ __all__ = [
     "Efficiency",
     "Estimate",
     "Footprint",
-    "LinkRate",
     "LoadPoint",
     "OpEstimate",
     "OpTime",

@@ -67,6 +67,15 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         return msgspec.structs.replace(self, low=low, high=high)
 
 
+def group_levels(group: str) -> tuple[str, ...]:
+    """Return a group and what it is part of.
+
+    >>> group_levels("low dense of mbridge")
+    ('low dense of mbridge', 'low dense')
+    """
+    return tuple(dict.fromkeys((group, group.partition(" of ")[0])))
+
+
 def log_bounds(found: Constants, group: str, *, model: bool = True, chip: bool = True) -> tuple[float, float]:
     """Choose the log bounds of a prediction: of its group, or of models never seen; wider for a chip never seen.
 
@@ -77,10 +86,12 @@ def log_bounds(found: Constants, group: str, *, model: bool = True, chip: bool =
     model, chip : bool
         Whether they are among the rows that the constants come from.
     """
-    usual = found.groups.get(group, (found.low, found.high))
+    levels = group_levels(group)
+    usual = next((found.groups[name] for name in levels if name in found.groups), (found.low, found.high))
     low, high = usual
     if not model:
-        low, high = found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
+        unseen = [f"{NEW} {name}" for name in levels]
+        low, high = next((found.groups[n] for n in unseen if n in found.groups), found.groups.get(NEW, usual))
         low, high = max(low, -WIDEST), min(high, WIDEST)
     return (low, high) if chip else widen(low, high, found.transfer)
 

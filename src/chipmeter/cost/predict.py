@@ -117,7 +117,7 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
     if shape.experts:
         factors |= {f"moe on:{near}": 1.0, f"moe model:{shape.name}": 1.0}
     work = plan.batch * plan.seq * model_flops(shape, plan.seq) * (2 / 3 if plan.adapters else 1.0)
-    group = f"{'bf16' if plan.format == 'bf16' else 'low'} {kind or 'dense'}"
+    group = f"{'bf16' if plan.format == 'bf16' else 'low'} {kind or 'dense'} of {software}"
     parts = step_parts(shape, on, plan)
     return weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), (shape.name, on.id), group)
 

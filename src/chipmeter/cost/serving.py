@@ -174,7 +174,9 @@ def prompt_seconds(model: Shape, chip: Device, load: Serving, *, prompts: float 
     near = min(model.window, whole) if model.windowed else whole
     share = 1.0 - (1.0 - near / whole) ** 2
     total += (model.layers - model.windowed * (1.0 - share)) * max(seen, 0.0)
-    return total + 2.0 * model.layers * collective_seconds(chip, "all-reduce", tokens * model.hidden * 2.0, g)
+    return total + 2.0 * model.layers * collective_seconds(
+        chip, "all-reduce", tokens * model.hidden * 2.0, g, engine=True
+    )
 
 
 def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dict[str, float]:
@@ -215,7 +217,7 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
         sent = rows / g * model.active * model.hidden * 3.0
         exchange = model.moe_layers * collective_seconds(chip, "all-to-all", sent, g)
     reduce = 0.0 if load.split_requests else 2.0 * model.layers * collective_seconds(
-        chip, "all-reduce", rows * model.hidden * 2.0, g
+        chip, "all-reduce", rows * model.hidden * 2.0, g, engine=True
     )  # fmt: skip
     prefill = 0.0 if load.pools else max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load) / load.answer
     return {

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter.cost.constants import NEW, Constants, log_bounds
+from chipmeter.cost.constants import NEW, Constants, group_levels, log_bounds
 from chipmeter.cost.fitting import Array, conformal, held_out_errors
 from chipmeter.cost.terms import Terms, evaluate, fit_terms
 from chipmeter.validate.summary import summary
@@ -59,10 +59,9 @@ def fit_program(
         test = fold == number
         if not test.all():
             apart[test] = np.log(measured[test] / refit(~test)(test))
-    labels = np.array(groups)
     bounds = {}
-    for name in sorted(set(groups)):
-        here = labels == name
+    for name in sorted({level for group in groups for level in group_levels(group)}):
+        here = np.array([name in group_levels(group) for group in groups])
         if here.sum() >= LEAST_IN_GROUP:
             bounds[name] = conformal(random[here])
             bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
