@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from chipmeter.chips import Chip, Link
+from chipmeter.cost.board import fitted_watts
 from chipmeter.cost.calibration import Efficiency, Rate
 from chipmeter.cost.energy import PowerModel
 from chipmeter.cost.parallel import all_reduce_seconds, shard
@@ -83,17 +84,24 @@ def settle(lines: tuple[OpEstimate, ...], seconds: float) -> tuple[OpEstimate, .
 
 
 def with_joules(
-    lines: tuple[OpEstimate, ...], step: Workload, formats: Formats, tensor_parallel: int, power: PowerModel | None
-) -> tuple[OpEstimate, ...]:
+    lines: tuple[OpEstimate, ...], step: Workload, chip: Chip, formats: Formats, tensor_parallel: int,
+    power: PowerModel | None,
+) -> tuple[OpEstimate, ...]:  # fmt: skip
     """Fill in the joules of every line on one chip."""
     if power is None:
         return lines
     ops = {op.name: shard(op, tensor_parallel) for op in step.ops}
+    watts = {}
+    if power.fitted is not None:
+        watts = fitted_watts(ops, {line.name: line.seconds for line in lines}, chip, formats)
     filled = []
     for line in lines:
         busy = line.time_by_limit["compute"] + line.time_by_limit["memory bandwidth"]
         op = ops.get(line.name)
-        joules = power.idle * line.seconds if op is None else power.joules(op, formats, busy, line.seconds)
+        if line.name in watts:
+            joules = watts[line.name] * line.seconds
+        else:
+            joules = power.idle * line.seconds if op is None else power.joules(op, formats, busy, line.seconds)
         filled.append(msgspec.structs.replace(line, joules=joules))
     return tuple(filled)
 

@@ -102,7 +102,7 @@ def estimate_picture(
         footprint(step, chip, formats, efficiency(chip)), activations=step.seq * model.hidden * 24.0 / job.chips
     )
     return result(
-        step, with_joules(tuple(lines), step, formats, job.chips, power), basis, chip=chip, system=system,
+        step, with_joules(tuple(lines), step, chip, formats, job.chips, power), basis, chip=chip, system=system,
         formats=formats, chips=job.chips, grade="inferred", power=power, memory=memory,
         paid=pay(chip, system, price, date=date, region=region), pue=pue, notes=notes,
     )  # fmt: skip

@@ -143,7 +143,7 @@ def estimate(
     else:
         own = sum(line.seconds for line in lines)
         found = Basis(Range(own, own, own), "constants of your own", False)
-    lines = with_joules(settle(lines, found.seconds.expected), step, formats, t, power)
+    lines = with_joules(settle(lines, found.seconds.expected), step, chip_record, formats, t, power)
     return result(
         step, lines, found, chip=chip_record, system=system_record, formats=formats, chips=t, grade=grade, power=power,
         memory=footprint(step, chip_record, formats, constants, t),
