@@ -6,12 +6,13 @@ from chipmeter import chips
 from chipmeter.claims.figures import finding, price, printed
 from chipmeter.claims.records import Finding, Verdict
 from chipmeter.cost import ownership
+from chipmeter.cost.site import HOURS, site
 
-HOURS = 8760.0
 _MILLION = 1e6
-_FACTORY_GPUS, _YEARS, _USED = 3000, 5, 0.9
-_PUE, _DOLLARS_PER_KWH = 1.25, 0.0862
-"""PUE: mean of public clouds, quoted by AWS; electricity: US industrial 2025, EIA. Both through secondary sources."""
+_FACTORY_GPUS, _USED = 3000, 0.9
+_FLOOR = site()
+_YEARS, _PUE = round(_FLOOR.years.expected), _FLOOR.pue.expected
+_DOLLARS_PER_KWH, _HOST_WATTS = _FLOOR.dollars_per_kwh.expected, _FLOOR.host_watts.expected
 _MFU = (0.35, 0.55)
 """What published Ironwood and TPU v5p recipes reach on dense models."""
 _EXAMPLE_PARAMETERS, _EXAMPLE_TOKENS = 100e9, 10e12
@@ -38,7 +39,7 @@ def million_chips() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]
         ),
     )
     watts = next(c for c in chips.chip("trn2").conflicts if c.field == "tdp")
-    site = _MILLION * (watts.value + 260.0) * _PUE
+    sites = _MILLION * (watts.value + _HOST_WATTS) * _PUE
     findings += (
         finding(
             "power of the chips",
@@ -49,9 +50,9 @@ def million_chips() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]
         ),
         finding(
             "power of their sites",
-            site / 1e9,
+            sites / 1e9,
             "GW",
-            f"1e6 x ({watts.value:.0f} W + 260 W of host) x PUE {_PUE}",
+            f"1e6 x ({watts.value:.0f} W + {_HOST_WATTS:.0f} W of host) x PUE {_PUE}",
             "assumed",
         ),
     )
