@@ -19,6 +19,7 @@ from chipmeter.cost.kernels import attention_constants, gemm_constants
 from chipmeter.cost.predict import Prediction, decode_step, prompt_step, training_step
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import OpEstimate
+from chipmeter.cost.roofline import attention_format
 from chipmeter.cost.serving import Serving
 from chipmeter.cost.training import Plan
 from chipmeter.evidence import Grade
@@ -113,13 +114,13 @@ def roofline(step: Workload, chip: Chip, formats: Formats, chips: int = 1) -> fl
     >>> 15e9 / 3.35e12 < roofline(step, chip("h100"), Formats.of("bf16")) < 17e9 / 3.35e12
     True
     """
-    peak = max(figure.value for figure in chip.peak.values())
+    attending = chip.peak[attention_format(chip, formats)].value
     work = 0.0
     for op in step.ops:
         if isinstance(op, Gemm):
             work += op.flops / chip.peak[formats.gemm].value
         elif isinstance(op, Attention):
-            work += op.flops / peak
+            work += op.flops / attending
     read = sum(
         op.count * op.groups * op.n * op.k for op in step.ops if isinstance(op, Gemm) and op.weights and op.split
     ) * bytes_per_element(formats.weight)
