@@ -126,7 +126,7 @@ def _kind(shape: Shape) -> str:
     return "latent" if shape.latent else "moe" if shape.experts else "dense"
 
 
-LEAST_ROWS = 10
+LEAST_ROWS = 100
 """Rows below which a fit does not tell what a prompt takes from what it waits for."""
 
 
@@ -282,7 +282,4 @@ def prompt_step(
         return None
     factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
     parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
-    scores = first_parts(runs.shape, runs.on, runs.load, 0.0, 1.0)["scores"]
-    if scores:
-        parts["scores"] = scores
     return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)
