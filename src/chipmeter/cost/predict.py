@@ -122,10 +122,6 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
     return weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), (shape.name, on.id), group)
 
 
-def _kind(shape: Shape) -> str:
-    return "latent" if shape.latent else "moe" if shape.experts else "dense"
-
-
 LEAST_ROWS = 100
 """Rows below which a fit does not tell what a prompt takes from what it waits for."""
 
@@ -181,10 +177,9 @@ class _Runs(msgspec.Struct, frozen=True):
 
     def factors(self, values: Mapping[str, float]) -> dict[str, float]:
         """Name the factors that apply, with their exponents."""
-        engine, load, kind, near = self.engine, self.load, self.kind, nearest_chip(self.on.id, values)
+        engine, load, near = self.engine, self.load, nearest_chip(self.on.id, values)
         names = [f"engine:{engine}", f"chip:{near}", f"mode:{self.mode}", f"format:{load.format}"]
-        names += [f"engine on:{engine} {near}", f"engine kind:{engine} {kind}"]
-        names += [f"engine format:{engine} {load.format} {kind}"]
+        names += [f"engine on:{engine} {near}"]
         names += [f"split:{engine} {self.mode}"] if load.split_requests else []
         names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
         factors = dict.fromkeys(names, 1.0)
@@ -192,6 +187,11 @@ class _Runs(msgspec.Struct, frozen=True):
             factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
             factors |= {"size apart": float(np.log2(load.chips)) / 10}
         return factors
+
+    def first_factors(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Name the factors of the time to the first token."""
+        own = {f"engine mode:{self.engine} {self.mode}": 1.0, f"engine kind:{self.engine} {self.kind}": 1.0}
+        return self.factors(values) | own
 
     @property
     def floor(self) -> float:
@@ -246,7 +246,7 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     runs = _Runs.of(model, chip, load, engine)
     found = book("serving")["serving"][f"first_{runs.name}"]
     step = decode_step(runs.shape, chip, load, engine=engine).seconds
-    factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
+    factors = runs.first_factors(found.values)
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
     parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
     return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)
@@ -280,6 +280,6 @@ def prompt_step(
     found = book("serving")["serving"][f"first_{runs.name}"]
     if found.rows < LEAST_ROWS:
         return None
-    factors = runs.factors(found.values) | {f"engine mode:{runs.engine} {runs.mode}": 1.0}
+    factors = runs.first_factors(found.values)
     parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
     return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)

@@ -97,10 +97,9 @@ def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> 
     """Count the requests whose whole cache fits beside the weights; at least one."""
     room = load.chips * chip.memory * spare - weight_bytes(model, load.format, load.stored)
     copies = load.chips if model.latent and not load.split_requests else 1.0
-    tokens = (
-        math.ceil((load.prompt + load.answer) / load.page) * load.page if load.page > 1 else load.prompt + load.answer
-    )
-    each = model.cached(tokens) * model.cache_width * load.cache_width * copies
+    whole = load.prompt + load.answer
+    tokens = math.ceil(whole / load.page) * load.page if load.page > 1 else whole
+    each = model.cached(tokens) * load.cache_width * copies
     return max(1.0, room / each)
 
 
@@ -170,10 +169,7 @@ def prompt_seconds(model: Shape, chip: Device, load: Serving, *, prompts: float 
 
     whole = before + load.prompt
     seen = attention(whole) - (attention(before) if before else 0.0)
-    # A windowed layer works on the pairs within its window.
-    near = min(model.window, whole) if model.windowed else whole
-    share = 1.0 - (1.0 - near / whole) ** 2
-    total += (model.layers - model.windowed * (1.0 - share)) * max(seen, 0.0)
+    total += model.whole_attentions(whole) * max(seen, 0.0)
     return total + 2.0 * model.layers * collective_seconds(
         chip, "all-reduce", tokens * model.hidden * 2.0, g, engine=True
     )
@@ -204,14 +200,15 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
         hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** rows)
         experts = model.moe_layers * hit / g * model.expert_weights * width / chip.bandwidth
         work = model.moe_layers * rows * model.active * 2.0 * model.expert_weights / g / chip.rate(load.format)
-    token = model.cache_width * load.cache_width
+    read = model.cached(load.context)
     replicated = not load.split_requests and (bool(model.latent) or g > model.kv_heads)
     copies = g if model.latent and replicated else max(1.0, g / model.kv_heads) if replicated else 1.0
-    cache = model.cached(load.context) * batch * token * copies / g / chip.bandwidth
+    cache = batch * read * load.cache_width * copies / g / chip.bandwidth
     latent = 0.0
     if model.latent:
-        latent = model.layers * rows / g * load.context * model.heads * 2.0 * (2 * model.latent + model.rope)
-        latent /= chip.rate("bf16")
+        # Every head multiplies each cached element by its query and, but for the rotary part, by its weight.
+        flops = 2.0 * model.heads * (2 * model.latent + model.rope) / model.cache_width
+        latent = rows / g * read * flops / chip.rate("bf16")
     exchange = 0.0
     if load.split_requests and model.moe_layers:
         sent = rows / g * model.active * model.hidden * 3.0
