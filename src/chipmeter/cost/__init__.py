@@ -3,7 +3,8 @@
 from chipmeter.cost.calibration import Efficiency, Rate, efficiency
 from chipmeter.cost.memory import Footprint, footprint, weight_bytes
 from chipmeter.cost.money import BreakEven, break_even, dollars, find_price, offers
-from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step
+from chipmeter.cost.plan import Plan, Plans
+from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step, training_steps
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
@@ -12,7 +13,6 @@ from chipmeter.cost.serving_curve import Draft, LoadPoint, ServingCurve
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.site import Ownership, ownership
 from chipmeter.cost.step import estimate
-from chipmeter.cost.training import Plan
 from chipmeter.cost.under_load import serve
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "OpTime",
     "Ownership",
     "Plan",
+    "Plans",
     "Prediction",
     "Range",
     "Rate",
@@ -45,5 +46,6 @@ __all__ = [
     "ownership",
     "serve",
     "training_step",
+    "training_steps",
     "weight_bytes",
 ]

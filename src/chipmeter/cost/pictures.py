@@ -51,7 +51,7 @@ def picture_seconds(model: Denoiser, chip: Chip | str, job: Generation) -> Predi
     floor = passes * 2.0 * tokens * model.per_token / job.chips / on.rate(job.format)
     factors = {f"chip:{near}": 1.0, f"runtime:{runtime}": 1.0}
     group = "video" if job.frames > 1 else "image"
-    return weigh(found, parts, factors, floor, (model.name, on.id), group)
+    return weigh(found, parts, factors, floor, (model.name, on.id), group).one()
 
 
 def estimate_picture(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -10,10 +12,13 @@ import numpy as np
 from chipmeter.chips import Chip
 from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
 from chipmeter.cost.device import LOGICAL_CORES, Device, device, one_core
+from chipmeter.cost.distinct import Value
+from chipmeter.cost.fitting import Array
+from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts, prompt_seconds
 from chipmeter.cost.shape import Shape
-from chipmeter.cost.training import Plan, model_flops, step_parts
+from chipmeter.cost.training import PRIORS, model_flops, step_parts
 from chipmeter.workloads import Architecture, preset
 
 Model = Architecture | Shape | str
@@ -52,34 +57,67 @@ def _shape(model: Model) -> Shape:
     return Shape.of(preset(model) if isinstance(model, str) else model)
 
 
+class Predictions(NamedTuple):
+    """Times of many programs at once, with the bounds of their nominal 90 % intervals; see `Prediction`."""
+
+    seconds: Array
+    low: Array
+    high: Array
+    outside: bool
+    parts: dict[str, Array]
+    source: str
+
+    def one(self, *index: int) -> Prediction:
+        """Return one of them."""
+        shape = self.seconds.shape
+        return Prediction(
+            seconds=float(self.seconds[index]),
+            low=float(self.low[index]),
+            high=float(self.high[index]),
+            outside=self.outside,
+            parts={name: float(np.broadcast_to(part, shape)[index]) for name, part in self.parts.items()},
+            source=self.source,
+        )
+
+
 def weigh(
-    found: Constants, parts: Mapping[str, float], factors: Mapping[str, float], floor: float, names: tuple[str, str],
-    group: str,
-) -> Prediction:  # fmt: skip
-    """Weigh the parts of a program by fitted constants, and put the interval of a group around the sum.
+    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, names: tuple[str, str],
+    group: str, unseen: Mapping[str, float] = MappingProxyType({}),
+) -> Predictions:  # fmt: skip
+    """Weigh the parts of programs by fitted constants, and put the interval of a group around the sums.
 
     Parameters
     ----------
     found : Constants
-    parts : mapping of str to float
+    parts : mapping of str to float or ndarray
         Seconds at full speed.
-    factors : mapping of str to float
+    factors : mapping of str to float or ndarray
         Exponents of the factors that apply.
-    floor : float
+    floor : float or ndarray
         Seconds that nothing may fall below.
     names : (str, str)
         Model and chip, as the constants know them.
     group : str
+    unseen : mapping of str to float
+        The log error of parts whose weight no measured run determined.
     """
-    scale = float(np.prod([found.values.get(name, 1.0) ** power for name, power in factors.items()]))
-    weighed = {name: found.values.get(name, 0.0) * seconds * scale for name, seconds in parts.items()}
-    total = max(sum(weighed.values()), floor)
+    scale: Value = 1.0
+    for name, power in factors.items():
+        scale = scale * found.values.get(name, 1.0) ** power
+    weighed = {name: np.asarray(found.values.get(name, 0.0) * seconds * scale) for name, seconds in parts.items()}
+    total: Value = 0.0
+    for part in weighed.values():
+        total = total + part
+    total = np.maximum(total, floor)
     model, chip = (name in found.known for name in names)
-    bounds = Range.around(total, *log_bounds(found, group, model=model, chip=chip)).at_least(floor)
-    return Prediction(
+    low, high = (min(bound, 0.0) if side == 0 else max(bound, 0.0) for side, bound in enumerate(
+        log_bounds(found, group, model=model, chip=chip)
+    ))  # fmt: skip
+    doubt = sum(weighed[name] * spread for name, spread in unseen.items()) / total
+    return Predictions(
         seconds=total,
-        low=bounds.low,
-        high=bounds.high,
+        low=np.maximum(total * np.exp(-np.hypot(low, doubt)), floor),
+        high=total * np.exp(np.hypot(high, doubt)),
         outside=not (model and chip),
         parts=weighed,
         source=found.source,
@@ -107,19 +145,35 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
     >>> step.low < step.seconds < step.high, step.outside
     (True, False)
     """
-    shape, on = _shape(model), device(chip)
+    return training_steps(_shape(model), device(chip), Plans.of([plan]), software=software).one(0)
+
+
+def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "mbridge") -> Predictions:
+    """Predict the seconds of one training step under each of many plans; see `training_step`.
+
+    Examples
+    --------
+    >>> plans = Plans.of([Plan(chips=64, batch=128, seq=8192, tensor=t) for t in (1, 2, 4, 8)])
+    >>> steps = training_steps(Shape.of(preset("llama-3.1-8b")), device("h100"), plans)
+    >>> steps.seconds.shape, bool((steps.low < steps.seconds).all())
+    ((4,), True)
+    """
     found = book("training")["training"][on.family]
     near = nearest_chip(on.id, found.values)
-    kind = "moe" if shape.experts else "adapters" if plan.adapters else ""
-    low = "" if plan.format == "bf16" else f"{plan.format}{' moe' if shape.experts else ''}"
-    factors = {f"software:{software}": 1.0, f"chip:{near}": 1.0, f"format:{low}": 1.0, f"kind:{kind}": 1.0}
-    factors["doubling"] = float(np.log2(max(1.0, plan.chips / 8))) / 10
+    kind = "moe" if shape.experts else "adapters" if plans.adapters else ""
+    low = "" if plans.format == "bf16" else f"{plans.format}{' moe' if shape.experts else ''}"
+    factors: dict[str, Value] = {
+        f"software:{software}": 1.0, f"chip:{near}": 1.0, f"format:{low}": 1.0, f"kind:{kind}": 1.0,
+    }  # fmt: skip
+    factors["doubling"] = np.log2(np.maximum(1.0, plans.chips / 8)) / 10
     if shape.experts:
         factors |= {f"moe on:{near}": 1.0, f"moe model:{shape.name}": 1.0}
-    work = plan.batch * plan.seq * model_flops(shape, plan.seq) * (2 / 3 if plan.adapters else 1.0)
-    group = f"{'bf16' if plan.format == 'bf16' else 'low'} {kind or 'dense'} of {software}"
-    parts = step_parts(shape, on, plan)
-    return weigh(found, parts, factors, work / plan.chips / on.rate(plan.format), (shape.name, on.id), group)
+    work = plans.batch * plans.seq * model_flops(shape, plans.seq) * (2 / 3 if plans.adapters else 1.0)
+    group = f"{'bf16' if plans.format == 'bf16' else 'low'} {kind or 'dense'} of {software}"
+    parts = step_parts(shape, on, plans)
+    # A weight that stands where its fit began was moved by no measured run.
+    unseen = {name: spread for name, (start, spread) in PRIORS.items() if found.values.get(name) == start}
+    return weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), (shape.name, on.id), group, unseen)
 
 
 LEAST_ROWS = 100
@@ -231,7 +285,7 @@ def decode_step(
     if alone:
         parts["prefill"] = 0.0
     names = runs.shape.name, runs.on.id
-    return weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group)
+    return weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group).one()
 
 
 def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
@@ -249,7 +303,7 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     factors = runs.first_factors(found.values)
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
     parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
-    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)
+    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
 
 
 def prompt_step(
@@ -282,4 +336,4 @@ def prompt_step(
         return None
     factors = runs.first_factors(found.values)
     parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
-    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group)
+    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()

@@ -16,12 +16,12 @@ from chipmeter.cost.calibration import Efficiency
 from chipmeter.cost.constants import log_bounds
 from chipmeter.cost.fitting import widen
 from chipmeter.cost.kernels import attention_constants, gemm_constants
+from chipmeter.cost.plan import Plan
 from chipmeter.cost.predict import Prediction, decode_step, prompt_step, training_step
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import OpEstimate
 from chipmeter.cost.roofline import attention_format
 from chipmeter.cost.serving import Serving
-from chipmeter.cost.training import Plan
 from chipmeter.evidence import Grade
 from chipmeter.workloads import Attention, Formats, Gemm, Workload, bytes_per_element
 
@@ -30,9 +30,6 @@ SOFTWARE = {"decode": "vllm", "train": "mbridge"}
 
 TRAINED = {"bf16": "bf16", "fp16": "bf16", "fp8": "fp8", "mxfp8": "mxfp8", "nvfp4": "nvfp4"}
 """Formats that training was measured in, under the names of the constants."""
-
-REPEATED = {"none": 0.0, "selective": 0.0, "full": 1.0}
-"""Forward passes that a recomputation policy repeats beyond fused attention's own."""
 
 PROGRAM = 0.25
 """Log error of a sum of kernels against a program of them: launches, gaps and traffic that no kernel's table holds.
@@ -66,7 +63,7 @@ def measured(step: Workload, chip: Chip, formats: Formats, chips: int, software:
     if step.phase == "train" and formats.gemm in TRAINED and formats.weight == formats.gemm:
         plan = Plan(
             chips=chips, batch=step.batch, seq=step.seq, micro=step.batch / step.accumulate, tensor=chips,
-            expert=min(chips, model.experts) if model.experts else 1, recompute=REPEATED[step.recompute],
+            expert=min(chips, model.experts) if model.experts else 1, recompute=step.recompute,
             adapters=step.lora > 0, format=TRAINED[formats.gemm],
         )  # fmt: skip
         return training_step(model, chip, plan, software=software or SOFTWARE["train"])
