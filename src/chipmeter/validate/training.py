@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from chipmeter.cost.constants import Constants, book, nearest_chip
-from chipmeter.cost.device import Device
+from chipmeter.cost.device import LOGICAL_CORES, Device, one_core
 from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.terms import Terms, flags
@@ -57,23 +57,10 @@ def precision_of(text: str, chip: Device, model: str, suite: str) -> str:
     return "bf16"
 
 
-CORES = {"trn1": 2, "trn2": 4, "trn3": 4, "inf2": 2}
-"""Logical cores of a chip where tables count those and not chips."""
-
-
 def usual_seq(name: str) -> int:
     """Tokens of a sequence where a row does not say: of images, patches; of GPT-3, 2048; else 4096."""
     marks = (("vit", 197), ("perceiver", 512), ("stable", 1024), ("flux", 768), ("gpt3", 2048), ("bert", 512))
     return next((tokens for mark, tokens in marks if mark in name), 4096)
-
-
-def one_core(chip: Device) -> Device:
-    """Return one logical core of a chip whose tables count cores; any other chip as it is."""
-    cores = CORES.get(chip.id, 1)
-    return chip if cores == 1 else msgspec.structs.replace(
-        chip, peak={name: rate / cores for name, rate in chip.peak.items()}, bandwidth=chip.bandwidth / cores,
-        memory=chip.memory / cores, link=chip.link / cores, network=chip.network / cores, domain=chip.domain * cores,
-    )  # fmt: skip
 
 
 def _proxy(model: Shape, notes: str, cells: Row, chip: Device, split: int) -> Shape:
@@ -108,7 +95,7 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     notes, suite, accel = cells.get("notes") or "", cells.get("suite") or table.name, cells.get("accel") or ""
     model, chip = find_shape(cells.get("model") or "", notes, shapes), hardware(accel)
     seq = _int(table, row, "seq", usual_seq(model.name))
-    chips, cores = _int(table, row, "n_accel", 8), CORES.get(chip.id, 1)
+    chips, cores = _int(table, row, "n_accel", 8), LOGICAL_CORES.get(chip.id, 1)
     phase = cells.get("phase") or "pretrain"
     micro_stated = _int(table, row, "mbs", 1)
     tensor, pipeline = _int(table, row, "tp", 1), _int(table, row, "pp", 1)
