@@ -107,7 +107,7 @@ void CM_NAME(fused_pack_rows)(const cm_fused_codes_args *args, size_t row, size_
             vu_store_u32(exponent + k, ((x.exponent + least_exponent) & ~(vu)x.zero) * every_lane);
             if (args->way == CM_NARROW) {
                 vf_store(narrow + k, narrow_value(x, 1 + NARROW_ETA));
-            } else if (args->way == CM_INTEGER) {
+            } else if (args->way >= CM_INTEGER) {
                 vf_store(narrow + k, (vf)((vi)x.value & ~x.zero));
             } else {
                 vd low, high;
@@ -164,7 +164,7 @@ void CM_NAME(fused_pack_panel)(const cm_fused_codes_args *args, size_t column, s
             exponents |= (e & ~(vu)x.zero) << (lane_bits * (uint32_t)g);
             if (args->way == CM_NARROW) {
                 vf_store((float *)to->b + k * W + g * VL, narrow_value(x, 1.0f));
-            } else if (args->way == CM_INTEGER) {
+            } else if (args->way >= CM_INTEGER) {
                 vf_store((float *)to->b + k * W + g * VL, (vf)((vi)x.value & ~x.zero));
             } else {
                 double *at = (double *)to->b + k * W + g * VL;
