@@ -97,7 +97,8 @@ static inline __attribute__((always_inline)) void CM_CHAIN(tile_as)(const T *con
             if (add) acc[r][v] = (CHAIN_V){0};
             else memcpy(&acc[r][v], total + ((size_t)r * CHAIN_VECTORS + v) * CM_CHAIN(LANES), sizeof acc[r][v]);
         }
-    for (size_t k = 0; k < depth; k++) {
+#pragma GCC unroll 8
+    for (size_t k = 0; k < depth; k++) { /* few iterations: their end is foreseen */
         CHAIN_V y[CHAIN_VECTORS];
         for (size_t v = 0; v < CHAIN_VECTORS; v++)
             memcpy(&y[v], b[v / CM_CHAIN(OF_PANEL)] + k * CM_PANEL + v % CM_CHAIN(OF_PANEL) * CM_CHAIN(LANES), sizeof y[v]);
