@@ -2,7 +2,7 @@
  *
  * fused_codes.h tells the idea. B is packed a block of depth and columns at a time, A a block of rows; a panel's
  * accumulators stay in a small buffer while the steps of the block run over it. Outputs whose special values need more
- * than a look at two flags are left to the general kernel and marked. */
+ * than a look at two flags go to infinities.c; what it cannot decide is left to the general kernel and marked. */
 #include "matmul/fused_codes.h"
 
 static size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -35,6 +35,7 @@ static size_t lay_out(const cm_fused_codes_args *args, size_t rows, unsigned cha
     PLACE(c, m * W * 4);
     PLACE(row_class, rows);
     PLACE(column_class, columns);
+    PLACE(infinities, CM_NAME(fused_infinities_workspace)(args, rows));
 #undef PLACE
     return at;
 }
@@ -49,11 +50,14 @@ static void settle(const cm_fused_codes_args *args, size_t row, size_t column, s
                    const uint8_t *column_class)
 {
     float *d = args->d + row * args->columns + column;
+    uint8_t *left = args->left + row * args->columns + column;
     for (size_t j = 0; j < width; j++) {
         const int class = row_class | column_class[j];
         const float c = args->c ? args->c[row * args->columns + column + j] : 0;
         if (class & CLASS_NAN || c != c) d[j] = cm_float32(CM_NAN32);
-        else if (class || d[j] != d[j]) args->left[row * args->columns + column + j] = args->left_rows[row] = 1;
+        else if (class && (c - c != 0 || d[j] - d[j] == 0)) left[j] = LEFT_INFINITE;
+        else if (class || d[j] != d[j]) left[j] = LEFT_GENERAL;
+        args->left_rows[row] |= left[j];
     }
 }
 
@@ -127,6 +131,7 @@ static CM_NOINLINE void all_blocks(const cm_fused_codes_args *args, size_t begin
             }
         }
     }
+    CM_NAME(fused_infinities)(args, begin, end, all.infinities);
 }
 
 void CM_NAME(cm_fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace)

@@ -42,6 +42,7 @@
 #define INLINE static inline __attribute__((always_inline))
 
 enum { CLASS_NAN = 1, CLASS_INFINITY = 2 };
+enum { LEFT_GENERAL = 1, LEFT_INFINITE = 2 }; /* to the general kernel, or to infinities.c */
 
 typedef struct {
     void *a;            /* BLOCK_ROWS x LINE: float or double */
@@ -52,6 +53,7 @@ typedef struct {
     uint32_t *b_signs;  /* per panel: steps x panel width */
     float *c;           /* BLOCK_ROWS x panel width */
     uint8_t *row_class, *column_class;
+    uint32_t *infinities;
 } fused_block;
 
 typedef struct {
@@ -135,6 +137,9 @@ INLINE void every_step(const panel_run *run, const panel_form form, step_functio
         }
     }
 }
+
+size_t CM_NAME(fused_infinities_workspace)(const cm_fused_codes_args *args, size_t rows);
+void CM_NAME(fused_infinities)(const cm_fused_codes_args *args, size_t begin, size_t end, void *workspace);
 
 /* one file per way of holding the sums */
 void CM_NAME(fused_narrow_panel)(const panel_run *run);

@@ -2,7 +2,7 @@
 #include "matmul/fused_codes.h"
 #include "matmul/fused_output.h"
 
-#define INTEGER_LOW (-90)  /* alignment exponents that keep every scaling a normal number */
+#define INTEGER_LOW (-101) /* below every product within the window, and no scaling is subnormal */
 #define INTEGER_HIGH 110
 
 INLINE uint32_t integer_floor(int32_t floor_exponent)
@@ -10,17 +10,17 @@ INLINE uint32_t integer_floor(int32_t floor_exponent)
     return halves_floor(floor_exponent > INTEGER_LOW ? floor_exponent : INTEGER_LOW);
 }
 
-/* A tile that may leave the window: returns 0 if nothing but zeros does, else its outputs are written. `high`: some
- * alignment exponent is too high. */
-static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, int high)
+/* A tile with accumulators outside the window, which are written here: infinite ones stay, the others are added to their
+ * products in binary64. */
+static CM_NOINLINE void integer_rare(const step_tile *t, const step_rule *u, float *c)
 {
     int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
-    int rare = high;
-    uint32_t some = 0; /* rows of zeros beside accumulators of zero need no closer look: every sum is zero */
-    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) some |= cm_bits32(t->c[i]);
-    for (size_t r = 0; r < TILE_ROWS; r++)
-        for (size_t k = 0; k < u->fused; k++) some |= t->a_exponent[r * LINE + k];
-    if (!some && !high) return 0;
+    int finite = 0;
+    for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
+        const int32_t e = (int32_t)(cm_bits32(c[i]) << 1 >> 24) - 127;
+        finite |= (c[i] != 0) & ((e <= INTEGER_LOW) | ((e > INTEGER_HIGH) & (e < 128)));
+    }
+    if (!finite) return;
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
         const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
         int32_t x = INT16_MIN;
@@ -28,30 +28,27 @@ static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, int 
             int32_t p = (int32_t)(t->a_exponent[r * LINE + k] & 0xffff), q = (int32_t)(t->b_exponent[k * VL + i % VL] >> (16 * g) & 0xffff);
             if (p && q && p + q - 2 * WIDE_BIAS > x) x = p + q - 2 * WIDE_BIAS;
         }
-        if (t->c[i] != 0) {
-            int32_t e = (int32_t)(cm_bits32(t->c[i]) << 1 >> 24) - 127;
+        if (c[i] != 0) {
+            int32_t e = (int32_t)(cm_bits32(c[i]) << 1 >> 24) - 127;
             if (e < u->least) e = u->least;
             if (e > x) x = e;
         }
-        rare |= x != INT16_MIN && x <= INTEGER_LOW;
         aligned[i] = x > u->floor_exponent ? x : u->floor_exponent;
     }
-    if (!rare) return 0;
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i += VL) {
         const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
         double sum[VL];
         for (size_t l = 0; l < VL; l++) {
             const double scale = cm_exp2(u->fraction_bits - aligned[i + l]);
-            sum[l] = __builtin_trunc((double)t->c[i + l] * scale);
+            sum[l] = __builtin_trunc((double)c[i + l] * scale);
             for (size_t k = 0; k < u->fused; k++)
                 sum[l] += __builtin_trunc((double)((const float *)t->a)[r * LINE + k]
                                           * (double)((const float *)t->b)[k * WIDE_GROUPS * VL + g * VL + l] * scale);
             sum[l] *= cm_exp2(aligned[i + l] - u->fraction_bits);
         }
         vf x = vd_narrow(wide_output(vd_load(sum), u->output), wide_output(vd_load(sum + VL / 2), u->output));
-        vf_store(t->c + i, u->output == CM_RNE_F16 ? vf_round_to_half(x) : x);
+        vf_store(c + i, u->output == CM_RNE_F16 ? vf_round_to_half(x) : x);
     }
-    return 1;
 }
 
 /* Products are exact in float32, so are they scaled to the grid, and conversion truncates: the sum of integers is the
@@ -65,7 +62,7 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
     vu largest[TILE_ROWS];
     vi sum[TILE_ROWS][WIDE_GROUPS];
     vf scale[TILE_ROWS][WIDE_GROUPS];
-    vi low = vi_set(2 * WIDE_BIAS), high = vi_set(2 * WIDE_BIAS);
+    vi tiny = vi_set(0), high = vi_set(2 * WIDE_BIAS);
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
@@ -73,12 +70,16 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
             vi e = (vi)((vu)c << 1 >> 24) + (2 * WIDE_BIAS - 127);
             if (u->halves) e = vi_max(e, vi_set(u->least + 2 * WIDE_BIAS)) & ~(vi)(c == (vf){0});
             vi x = vi_max((vi)(g ? largest[r] >> 16 : largest[r] & 0xffffu), e);
-            low = vi_min(low, x), high = vi_max(high, x);
+            tiny |= (vi)c & (x <= INTEGER_LOW + 2 * WIDE_BIAS), high = vi_max(high, x);
             scale[r][g] = (vf)((vu)(2 * WIDE_BIAS + F + 127 - x) << 23);
             sum[r][g] = vi_truncate(c * scale[r][g]);
         }
-    const uint32_t below = vi_sign_bits(low <= INTEGER_LOW + 2 * WIDE_BIAS), above = vi_sign_bits(high > INTEGER_HIGH + 2 * WIDE_BIAS);
-    const int done = __builtin_expect((below | above) != 0, 0) && integer_rare(t, u, above != 0);
+    const int rare = vi_sign_bits((tiny != 0) | (high > INTEGER_HIGH + 2 * WIDE_BIAS)) != 0;
+    float special[TILE_ROWS * WIDE_GROUPS * VL];
+    if (__builtin_expect(rare, 0)) {
+        memcpy(special, t->c, sizeof special);
+        integer_rare(t, u, special);
+    }
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = floor + (vu){0};
     for (size_t k = 0; k < L; k++) {
         vf y[WIDE_GROUPS];
@@ -91,7 +92,6 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
         }
     }
     for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
-    if (done) return;
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
             vf d = vf_of_integers(sum[r][g]);
@@ -99,6 +99,12 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
             d *= (vf)((254 << 23) - (vi)scale[r][g]); /* one over the scale */
             if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
             else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
+            if (__builtin_expect(rare, 0)) {
+                const vf c = vf_load(t->c + (size_t)r * W + g * VL);
+                const vi e = (vi)((vu)c << 1 >> 24) - 127;
+                const vi outside = (e > INTEGER_HIGH) | ((e <= INTEGER_LOW) & (c != (vf){0}));
+                d = (vf)(((vi)vf_load(special + (size_t)r * W + g * VL) & outside) | ((vi)d & ~outside));
+            }
             vf_store(t->c + (size_t)r * W + g * VL, d);
         }
 }
