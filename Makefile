@@ -3,6 +3,7 @@
 #   make demo    the real all-MiniLM-L6-v2 network under each chip's arithmetic, beside what it costs there
 #                (make demo ARGS="--chips h100,trn3 --layers 1" for a part of it)
 #   make test    the test suite
+#   make docs    the site, in build/docs/index.html
 #   make lint types sanitize bench gate wheel clean
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check install --quiet
 SOURCES := setup.py pyproject.toml README.md $(wildcard csrc/*.[ch] csrc/*/*.[ch] src/chipmeter/*.pyx src/chipmeter/*/*.pxi)
 
-.PHONY: demo test lint types sanitize bench gate wheel clean
+.PHONY: demo test docs lint types sanitize bench gate wheel clean
 
 test: $(VENV)/.test
 	$(VENV)/bin/python -m pytest $(ARGS)
@@ -41,6 +42,15 @@ $(VENV)/.demo: $(VENV)/.installed
 $(VENV)/.dev: $(VENV)/.installed
 	$(PIP) --editable '.[dev]' threadpoolctl
 	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
+# every warning is an error: a broken link, a page that nothing leads to, a docstring that is not numpydoc
+docs: $(VENV)/.docs
+	rm -rf docs/api/*.rst
+	$(VENV)/bin/python -m sphinx -b html -q -W --keep-going -j 2 docs build/docs $(ARGS)
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

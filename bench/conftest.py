@@ -63,6 +63,12 @@ def page_aligned(shape: tuple[int, ...], dtype: Any = np.float32) -> NDArray[Any
 
 
 @pytest.fixture(scope="session")
+def pages() -> Callable[..., NDArray[Any]]:
+    """`page_aligned`, for measurements that allocate arrays of their own."""
+    return page_aligned
+
+
+@pytest.fixture(scope="session")
 def x() -> NDArray[np.float32]:
     """64 MiB of normal numbers."""
     values = page_aligned((4096, 4096))

@@ -147,6 +147,22 @@ static inline void vh_store(uint16_t *p, vf x)
 
 static inline void vu_store_u32(uint32_t *p, vu x) { memcpy(p, &x, sizeof x); }
 
+/* whether any lane of a mask, all ones or zero each, is set */
+static inline int vu_any(vu mask)
+{
+#if VL == 16
+    return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+#elif VL == 8
+    return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#elif defined(__SSE4_1__)
+    return _mm_movemask_epi8((__m128i)mask) != 0;
+#else
+    uint32_t any = 0;
+    for (int l = 0; l < VL; l++) any |= mask[l];
+    return any != 0;
+#endif
+}
+
 static inline int32_t vi_largest(vi x)
 {
 #if VL == 16

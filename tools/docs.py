@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from chipmeter.claims import checks
+from chipmeter.cli.outputs import OUTPUTS, schema
 from chipmeter.report import claims
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -19,10 +21,54 @@ not published.
 
 """
 
+JSON_HEAD = """# JSON
+
+What commands print with `--json`. Written by `tools/docs.py` from the types that tests hold the outputs to; `chipmeter schema
+COMMAND` prints the same as JSON Schema (draft 2020-12). Figures are in SI units (bytes, seconds, joules, watts, FLOP/s) and
+dollars; `null` is unknown, or not computed, never zero; a field that is marked *if any* may be missing. Fields may be added in
+any release; those here keep their meaning within a major version. Exit status: [command line](cli.md).
+"""
+
+
+def json_page() -> str:
+    """List the fields of every command, each record once."""
+    lines, seen = [JSON_HEAD], set()
+    for command in OUTPUTS:
+        made = schema(command)
+        lines += [f"## {command}", "", f"Prints {kind(made)}.", ""]
+        for name, record in made["$defs"].items():
+            if (name, str(record)) in seen:
+                continue
+            seen.add((name, str(record)))
+            lines += [f"**{name}**: {record['description']}", "", "| field | type | |", "| --- | --- | --- |"]
+            for field, of in record["properties"].items():
+                says = ["" if field in record.get("required", ()) else "*if any*", of.get("description", "")]
+                text = "; ".join(filter(None, says)).replace("|", "\\|")
+                lines.append(f"| `{field}` | {kind(of)} | {text} |")
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def kind(of: dict[str, Any]) -> str:
+    """Say what a schema admits, in a few words."""
+    if "$ref" in of:
+        return str(of["$ref"]).rpartition("/")[2]
+    if "anyOf" in of:
+        return " or ".join(kind(one) for one in of["anyOf"])
+    if "enum" in of:
+        return ", ".join(f'"{value}"' for value in of["enum"])
+    if of.get("type") == "array":
+        tuple_of = of.get("prefixItems")
+        return f"a list of {', '.join(map(kind, tuple_of)) if tuple_of else kind(of.get('items') or {})}"
+    if of.get("type") == "object" and "properties" not in of:
+        values = of.get("additionalProperties")
+        return f"an object by name of {kind(values)}" if isinstance(values, dict) else "an object"
+    return str(of.get("type", "anything"))
+
 
 def pages() -> dict[str, str]:
     """Compute every page."""
-    return {"claims.md": HEAD + claims.markdown(checks())}
+    return {"claims.md": HEAD + claims.markdown(checks()), "json.md": json_page()}
 
 
 def main() -> int:

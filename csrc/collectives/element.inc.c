@@ -43,7 +43,8 @@ static inline __attribute__((always_inline)) T NAME(one)(T a, T b, int op)
     }
 }
 
-static CM_NOINLINE void NAME(combine)(T *acc, const T *x, size_t n, int op, int first)
+/* acc = acc + x or x + acc, every case of NaN and zeros as it should be */
+static CM_NOINLINE void NAME(settled)(T *acc, const T *x, size_t n, int op, int first)
 {
 #define CM_CASE(kind)                                                                                                \
     case kind:                                                                                                       \
@@ -52,6 +53,90 @@ static CM_NOINLINE void NAME(combine)(T *acc, const T *x, size_t n, int op, int 
         else                                                                                                         \
             for (size_t i = 0; i < n; i++) acc[i] = NAME(one)(acc[i], x[i], kind);                                   \
         break;
+    switch (op) {
+        CM_CASE(CM_REDUCE_SUM)
+        CM_CASE(CM_REDUCE_PROD)
+        CM_CASE(CM_REDUCE_MIN)
+        CM_CASE(CM_REDUCE_MAX)
+        CM_CASE(CM_REDUCE_MIN_SELECT)
+        CM_CASE(CM_REDUCE_MAX_SELECT)
+    }
+#undef CM_CASE
+}
+
+typedef T NAME(vector) __attribute__((vector_size(4 * VL)));
+typedef U NAME(image) __attribute__((vector_size(4 * VL)));
+
+static inline __attribute__((always_inline)) NAME(vector) NAME(pick)(NAME(image) mask, NAME(vector) a, NAME(vector) b)
+{
+    return (NAME(vector))(((NAME(image))a & mask) | ((NAME(image))b & ~mask));
+}
+
+static inline __attribute__((always_inline)) NAME(vector) NAME(next)(NAME(vector) r, NAME(vector) x, int op, int first)
+{
+    const NAME(vector) a = first ? x : r, b = first ? r : x;
+    switch (op) {
+#if FLOAT
+    case CM_REDUCE_SUM: return r + x;
+    case CM_REDUCE_PROD: return r * x;
+#else
+    case CM_REDUCE_SUM: return (NAME(vector))((NAME(image))r + (NAME(image))x);
+    case CM_REDUCE_PROD: return (NAME(vector))((NAME(image))r * (NAME(image))x);
+#endif
+    case CM_REDUCE_MIN: return NAME(pick)((NAME(image))(x < r), x, r);
+    case CM_REDUCE_MAX: return NAME(pick)((NAME(image))(x > r), x, r);
+    case CM_REDUCE_MIN_SELECT: return NAME(pick)((NAME(image))(a < b), a, b);
+    default: return NAME(pick)((NAME(image))(a > b), a, b);
+    }
+}
+
+/* Lanes that `next` may have got wrong: a NaN has a payload of its own, and survives every sum and product; it loses to
+ * every number in min and max unless it came first, and then survives; zeros of both signs compare alike. */
+static inline __attribute__((always_inline)) NAME(image) NAME(doubtful)(NAME(vector) r, int op)
+{
+#if FLOAT
+    if (op <= CM_REDUCE_PROD) return (NAME(image))(r != r);
+    if (op <= CM_REDUCE_MAX) return (NAME(image))(r != r) | (NAME(image))(r == (NAME(vector)){0});
+#else
+    (void)op;
+#endif
+    return (NAME(image))r ^ (NAME(image))r;
+}
+
+/* acc = ((acc + x0) + x1) + ..., or x1 + (x0 + acc) if `first`, where acc may begin as `start`: several ranks in one
+ * pass, the partial results in registers. What is in doubt at the end is done again, step by step. */
+static inline __attribute__((always_inline)) void NAME(pass)(T *acc, const T *start, const T *const *x, size_t m, size_t n,
+                                                             const int op, int first)
+{
+    enum { WIDTH = 4 * VL / sizeof(T), TILE = 4 * WIDTH };
+    size_t i = 0;
+    for (; i + TILE <= n; i += TILE) {
+        const T *from = start ? start + i : acc + i;
+        NAME(vector) r[4];
+        memcpy(r, from, sizeof r);
+        for (size_t k = 0; k < m; k++)
+            for (int j = 0; j < 4; j++) {
+                NAME(vector) own;
+                memcpy(&own, x[k] + i + j * WIDTH, sizeof own);
+                r[j] = NAME(next)(r[j], own, op, first);
+            }
+        NAME(image) doubt = (NAME(doubtful)(r[0], op) | NAME(doubtful)(r[1], op)) | (NAME(doubtful)(r[2], op) | NAME(doubtful)(r[3], op));
+        if (FLOAT && op <= CM_REDUCE_MAX && __builtin_expect(vu_any((vu)doubt), 0)) {
+            if (start) memcpy(acc + i, start + i, sizeof r);
+            for (size_t k = 0; k < m; k++) NAME(settled)(acc + i, x[k] + i, TILE, op, first);
+        } else {
+            memcpy(acc + i, r, sizeof r);
+        }
+    }
+    if (i == n) return;
+    if (start) memcpy(acc + i, start + i, (n - i) * sizeof(T));
+    for (size_t k = 0; k < m; k++) NAME(settled)(acc + i, x[k] + i, n - i, op, first);
+}
+
+static CM_NOINLINE void NAME(group)(void *acc, const void *start, const void *const *parts, size_t m, size_t n, int op, int first)
+{
+    const T *const *x = (const T *const *)parts;
+#define CM_CASE(kind) case kind: NAME(pass)(acc, start, x, m, n, kind, first); break;
     switch (op) {
         CM_CASE(CM_REDUCE_SUM)
         CM_CASE(CM_REDUCE_PROD)

@@ -7,6 +7,7 @@
 #include "bits.h"
 #include "fpenv.h"
 #include "tier.h"
+#include "vec.h"
 
 #define T float
 #define U uint32_t

@@ -58,7 +58,6 @@ static inline __attribute__((always_inline)) vf sum_vector(vf a, vf b, int round
 static inline vf load_bf16(const uint16_t *p) { return (vf)(vu_load_u16(p) << 16); }
 static inline float one_bf16(uint16_t x) { return cm_float32((uint32_t)x << 16); }
 static inline float one_f32(float x) { return x; }
-static CM_NOINLINE void sum_f32(float *acc, const float *x, size_t n, int first) CM_SUM_LOOP(vf_load, one_f32, 0)
 static CM_NOINLINE void sum_f32_round(float *acc, const float *x, size_t n, int first) CM_SUM_LOOP(vf_load, one_f32, 1)
 static CM_NOINLINE void sum_bf16(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 1)
 static CM_NOINLINE void sum_bf16_wide(float *acc, const uint16_t *x, size_t n, int first) CM_SUM_LOOP(load_bf16, one_bf16, 0)
@@ -97,8 +96,6 @@ enum { CM_GROUP = 8 };
             acc[i] = r[0];                                                                                           \
         }                                                                                                            \
     }
-static CM_NOINLINE void group_f32(float *acc, const float *start, const float *const *x, size_t m, size_t n, int first)
-    CM_GROUP_LOOP(vf_load, one_f32, 0)
 static CM_NOINLINE void group_bf16(float *acc, const uint16_t *start, const uint16_t *const *x, size_t m, size_t n, int first)
     CM_GROUP_LOOP(load_bf16, one_bf16, 1)
 static CM_NOINLINE void group_bf16_wide(float *acc, const uint16_t *start, const uint16_t *const *x, size_t m, size_t n, int first)
@@ -140,22 +137,21 @@ static void round_small(float *x, size_t n, const context *c)
     decode_small(x, c->codes, n, c->spec);
 }
 
-static void combine(void *acc, const void *x, size_t n, int first, const context *c)
+/* up to CM_GROUP ranks or results of the accumulator's type, one after the other */
+static void combine(void *acc, const void *start, const void *const *x, size_t m, size_t n, int first, const context *c)
 {
     const int op = c->spec->op;
     switch (c->spec->type) {
-    case CM_REDUCE_F64: f64_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_I8: i8_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_U8: u8_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_I16: i16_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_U16: u16_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_I32: i32_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_U32: u32_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_I64: i64_combine(acc, x, n, op, first); return;
-    case CM_REDUCE_U64: u64_combine(acc, x, n, op, first); return;
-    default:
-        if (op == CM_REDUCE_SUM) sum_f32(acc, x, n, first);
-        else f32_combine(acc, x, n, op, first);
+    case CM_REDUCE_F64: f64_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_I8: i8_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_U8: u8_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_I16: i16_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_U16: u16_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_I32: i32_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_U32: u32_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_I64: i64_group(acc, start, x, m, n, op, first); return;
+    case CM_REDUCE_U64: u64_group(acc, start, x, m, n, op, first); return;
+    default: f32_group(acc, start, x, m, n, op, first);
     }
 }
 
@@ -228,7 +224,8 @@ static void add_rank(void *top, const void *x, size_t n, int first, int keep, co
         fuse(top, operand(x, c->decoded, n, 0, c), n, c);
         return;
     }
-    combine(top, operand(x, c->decoded, n, s->scaling == CM_REDUCE_PRODUCT, c), n, first, c);
+    const void *own = operand(x, c->decoded, n, s->scaling == CM_REDUCE_PRODUCT, c);
+    combine(top, NULL, &own, 1, n, first, c);
     if (round && s->op <= CM_REDUCE_PROD) round_small(top, n, c);
 }
 
@@ -240,7 +237,7 @@ static void merge(void *below, const void *top, size_t n, int first, int keep, c
         sum_f32_round(below, top, n, first);
         return;
     }
-    combine(below, top, n, first, c);
+    combine(below, NULL, &top, 1, n, first, c);
     if (round) round_small(below, n, c);
 }
 
@@ -293,17 +290,17 @@ static void write_block(void *to, const void *from, size_t bytes, int stream)
     memcpy(to, from, bytes);
 }
 
-/* How many of the next steps are plain additions, after a load perhaps, that one pass can take together; does them. */
-static size_t add_group(float *top, const void *const *inputs, size_t ranks, const cm_reduce_step *steps, size_t left,
+/* How many of the next steps are plain, after a load perhaps, that one pass can take together; does them. */
+static size_t add_group(void *top, const void *const *inputs, size_t ranks, const cm_reduce_step *steps, size_t left,
                         size_t rotation, size_t at, size_t n, const context *c)
 {
     const cm_reduce_spec *s = c->spec;
-    if (s->op != CM_REDUCE_SUM || s->scaling != CM_REDUCE_PLAIN
-        || !(s->type == CM_REDUCE_F32 || (s->type == CM_REDUCE_BF16 && (c->plain_bf16 || s->wide))))
-        return 0;
+    const int small = is_small(s->type);
+    if (s->scaling != CM_REDUCE_PLAIN) return 0;
+    if (small && (s->type != CM_REDUCE_BF16 || s->op != CM_REDUCE_SUM || !(c->plain_bf16 || s->wide))) return 0;
     const void *x[CM_GROUP + 1];
-    /* a bfloat16 is loaded by its decoder, which quiets NaN; a float32 as it is */
-    const size_t loads = steps[0].code == CM_REDUCE_LOAD && s->type == CM_REDUCE_F32;
+    /* a bfloat16 is loaded by its decoder, which quiets NaN; other types as they are */
+    const size_t loads = steps[0].code == CM_REDUCE_LOAD && !small;
     if (left < loads + 2) return 0;
     const int code = steps[loads].code, first = code == CM_REDUCE_ADD_FIRST;
     if (!first && code != CM_REDUCE_ADD) return 0;
@@ -313,55 +310,58 @@ static size_t add_group(float *top, const void *const *inputs, size_t ranks, con
         x[m] = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * storage_size(s->type);
     }
     if (m < 2) return 0;
-    const void *start = loads ? x[0] : NULL, *const *parts = x + loads;
-    if (s->type == CM_REDUCE_F32) group_f32(top, start, (const float *const *)parts, m - loads, n, first);
-    else if (s->wide) group_bf16_wide(top, start, (const uint16_t *const *)parts, m - loads, n, first);
-    else group_bf16(top, start, (const uint16_t *const *)parts, m - loads, n, first);
+    if (!small) combine(top, loads ? x[0] : NULL, x + loads, m - loads, n, first, c);
+    else if (s->wide) group_bf16_wide(top, NULL, (const uint16_t *const *)x, m, n, first);
+    else group_bf16(top, NULL, (const uint16_t *const *)x, m, n, first);
     return m;
 }
 
 static CM_NOINLINE void run_block(const void *const *inputs, size_t ranks, void *const *outputs, size_t n_outputs,
                                   const cm_reduce_step *steps, size_t n_steps, size_t rotation, size_t at, size_t n,
-                                  int stream, const cm_reduce_spec *spec, char *scratch)
+                                  int stream, int in_place, const cm_reduce_spec *spec, char *scratch)
 {
     const size_t item = storage_size(spec->type), block = (size_t)CM_REDUCE_BLOCK * 8;
     context c = {spec, scratch, (float *)(scratch + block), at, 0, 0};
     c.plain_bf16 = spec->type == CM_REDUCE_BF16 && spec->encode->rounding == CM_NEAREST_EVEN;
-    char *top = scratch + block; /* the level below the stack is the decoded block */
+    char *levels[CM_REDUCE_DEPTH + 1]; /* below the first of the stack is the decoded block */
+    for (size_t l = 0; l <= CM_REDUCE_DEPTH; l++) levels[l] = scratch + (l + 1) * block;
+    if (in_place) levels[1] = (char *)outputs[0] + at * item;
+    char **top = levels;
     for (size_t i = 0; i < n_steps; i++) {
         const int loads = steps[i].code == CM_REDUCE_LOAD;
-        size_t done = add_group((float *)(loads ? top + block : top), inputs, ranks, steps + i, n_steps - i, rotation, at, n, &c);
+        size_t done = add_group(top[loads], inputs, ranks, steps + i, n_steps - i, rotation, at, n, &c);
         if (done) {
-            if (loads) top += block;
+            top += loads;
             i += done - 1;
             continue;
         }
         const int code = steps[i].code & 7, keep = steps[i].code & CM_REDUCE_KEEP;
         c.step = i;
         if (code == CM_REDUCE_MERGE || code == CM_REDUCE_MERGE_FIRST) {
-            merge(top - block, top, n, code == CM_REDUCE_MERGE_FIRST, keep, &c);
-            top -= block;
+            merge(top[-1], top[0], n, code == CM_REDUCE_MERGE_FIRST, keep, &c);
+            top--;
             continue;
         }
         size_t rank = (size_t)steps[i].rank + rotation;
         const char *x = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * item;
         if (code == CM_REDUCE_LOAD) {
-            top += block;
-            const void *value = operand(x, top, n, spec->scaling != CM_REDUCE_PLAIN, &c);
-            if (value != top) memcpy(top, value, n * accumulator_size(spec->type));
+            top++;
+            const void *value = operand(x, *top, n, spec->scaling != CM_REDUCE_PLAIN, &c);
+            if (value != *top) memcpy(*top, value, n * accumulator_size(spec->type));
         } else {
-            add_rank(top, x, n, code == CM_REDUCE_ADD_FIRST, keep, &c);
+            add_rank(*top, x, n, code == CM_REDUCE_ADD_FIRST, keep, &c);
         }
     }
     c.step = n_steps;
-    if (spec->divisor) divide(top, n, spec);
-    const void *result = top;
+    if (spec->divisor) divide(*top, n, spec);
+    const void *result = *top;
     if (is_small(spec->type)) {
         /* without a stochastic division or wide sum the values are already of the type, and encoding is exact */
-        if (c.plain_bf16 && !spec->wide && !spec->divisor) narrow_bf16(c.codes, (const float *)top, n);
-        else encode_small(c.codes, (const float *)top, n, &c);
+        if (c.plain_bf16 && !spec->wide && !spec->divisor) narrow_bf16(c.codes, (const float *)*top, n);
+        else encode_small(c.codes, (const float *)*top, n, &c);
         result = c.codes;
     }
+    if (in_place) return;
     for (size_t r = 0; r < n_outputs; r++) write_block((char *)outputs[r] + at * item, result, n * item, stream);
 }
 
@@ -370,9 +370,12 @@ static void CM_NAME(reduce)(const void *const *inputs, size_t ranks, void *const
                             int32_t stream, const cm_reduce_spec *spec, void *scratch)
 {
     cm_fpenv saved = cm_fpenv_enter();
+    /* the only result of a type that is added as it is stored takes shape where it belongs, unless it is an input too */
+    int in_place = n_outputs == 1 && !is_small(spec->type) && !stream;
+    for (size_t r = 0; r < ranks; r++) in_place &= inputs[r] != outputs[0];
     for (size_t at = begin; at < end; at += CM_REDUCE_BLOCK) {
         size_t n = end - at < CM_REDUCE_BLOCK ? end - at : CM_REDUCE_BLOCK;
-        run_block(inputs, ranks, outputs, n_outputs, steps, n_steps, rotation, at, n, stream, spec, scratch);
+        run_block(inputs, ranks, outputs, n_outputs, steps, n_steps, rotation, at, n, stream, in_place, spec, scratch);
     }
 #if defined(__SSE2__)
     if (stream) _mm_sfence();

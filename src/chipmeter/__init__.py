@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from chipmeter._tiers import tier, tiers, use_tier
 from chipmeter._version import __version__
-from chipmeter.formats import cast, decode
-from chipmeter.matmul import matmul
-from chipmeter.quantize import QuantizedTensor, quantize, sqnr
 
 if TYPE_CHECKING:
     from chipmeter import ops, testing
@@ -27,9 +24,11 @@ if TYPE_CHECKING:
     from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
     from chipmeter.cost import estimate
+    from chipmeter.formats import cast, decode
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
-    from chipmeter.matmul import sensitivity
+    from chipmeter.matmul import matmul, sensitivity
+    from chipmeter.quantize import QuantizedTensor, quantize, sqnr
     from chipmeter.verify import verify
 
 __all__ = [
@@ -61,21 +60,27 @@ __all__ = [
     "verify",
 ]
 
-# The cost side reads tables and configs; whoever only wants bits should not wait for it.
+# Imported when first asked for: `chipmeter --help` waits for none of it, and whoever only wants bits not for the cost side.
 _LATER = {
+    "QuantizedTensor": "chipmeter.quantize",
     "all_gather": "chipmeter.collectives",
     "all_reduce": "chipmeter.collectives",
     "all_to_all": "chipmeter.collectives",
     "broadcast": "chipmeter.collectives",
     "reduce_scatter": "chipmeter.collectives",
+    "cast": "chipmeter.formats",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",
     "compare": "chipmeter.comparison",
+    "decode": "chipmeter.formats",
     "error_analysis": "chipmeter.analysis",
     "estimate": "chipmeter.cost",
     "frontier": "chipmeter.frontier",
     "identify": "chipmeter.identification",
+    "matmul": "chipmeter.matmul",
+    "quantize": "chipmeter.quantize",
     "sensitivity": "chipmeter.matmul",
+    "sqnr": "chipmeter.quantize",
     "verify": "chipmeter.verify",
 }
 _MODULES = ("ops", "testing")
@@ -86,7 +91,12 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"chipmeter.{name}")
     if name not in _LATER:
         raise AttributeError(f"module 'chipmeter' has no attribute {name!r}")
-    return getattr(importlib.import_module(_LATER[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 class _Package(ModuleType):

@@ -15,7 +15,7 @@ from chipmeter.collectives import tuning
 
 ROOT = Path(__file__).parents[2]
 MEASURED = ROOT.parent / "shared" / "validation" / "dev"
-TOOL = ROOT / "tools" / "collective_rows.py"
+TOOL = ROOT / "tools" / "collective_times.py"
 
 # nccl-tests, 8 GPUs of one node, half precision, us at 64 KiB, 1 MiB, 16 MiB
 # (ai-dynamo/aiconfigurator 095f58a, Apache-2.0; NCCL 2.27.3 on A100, 2.29.2 on the others)
@@ -51,7 +51,7 @@ def test_constants_say_where_they_come_from() -> None:
 
 
 def _tool() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("collective_rows", TOOL)
+    spec = importlib.util.spec_from_file_location("collective_times", TOOL)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -71,7 +71,7 @@ def test_both_tables() -> None:
         assert large <= 0.15
     inside = []
     for row, _ in found:
-        if not row.algorithm and not row.waits:
+        if row.algorithm is None and row.alone:
             timed = collectives.time(None, row.operation, int(row.bytes), system=row.on, ranks=row.ranks)
             inside.append(timed.low <= row.seconds <= timed.high)
     assert np.mean(inside) >= 0.85

@@ -3,7 +3,7 @@
 import pytest
 
 from chipmeter.chips import Chip, Link
-from chipmeter.cost import Efficiency, LinkRate, Rate
+from chipmeter.cost import Efficiency, Rate
 from chipmeter.evidence import Figure
 
 
@@ -43,6 +43,5 @@ def plain() -> Efficiency:
         gemm={"bf16": rate, "fp8": rate},
         attention=rate,
         pointwise=rate,
-        all_reduce=LinkRate(bandwidth=0.5, base=2e-6, step=1e-6, grade="documented", source="made up"),
         runtime=figure(1e9),
     )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from chipmeter import collectives
 from chipmeter.chips import Chip, Price, chip, chips
 from chipmeter.cost import Efficiency, Estimate, estimate
 from chipmeter.evidence import Figure
@@ -57,9 +58,10 @@ def test_parts_add_up(round_chip: Chip, plain: Efficiency) -> None:
     assert e.mfu == e.flops / (e.seconds * 4 * 100e12)
 
 
-def test_network_time_by_hand(round_chip: Chip, plain: Efficiency) -> None:
+def test_the_network_takes_what_the_schedule_is_priced_at(round_chip: Chip, plain: Efficiency) -> None:
     e = estimate(TINY, round_chip, batch=4, efficiency=plain, tensor_parallel=4)
-    once = 2e-6 + 6e-6 + 2 * 3 / 4 * (4 * 256 * 2) / 50e9
+    on = collectives.rated("round", 100e9, 100e9, 8, 4, engine=True)
+    once = collectives.duration("all_reduce", 4 * 256 * 2, on, 4)
     assert e.time_by_limit["network"] == pytest.approx(4 * once, rel=1e-12)
     alone = estimate(TINY, round_chip, batch=4, efficiency=plain, tensor_parallel=1)
     assert alone.time_by_limit["network"] == 0.0
@@ -71,7 +73,10 @@ def test_block_time_is_charged_per_attention_and_feed_forward_block(round_chip: 
     for shares in (1, 2):
         before = estimate(TINY, round_chip, efficiency=plain, tensor_parallel=shares)
         after = estimate(TINY, round_chip, efficiency=with_blocks, tensor_parallel=shares)
-        assert after.seconds - before.seconds == pytest.approx(4e-3, rel=1e-9)
+        # An all-reduce's latency is part of the block's; what its bytes take is not.
+        network = [e.time_by_limit["network"] for e in (before, after)]
+        assert (network[1] < network[0]) == (shares > 1)
+        assert after.seconds - before.seconds == pytest.approx(4e-3 + network[1] - network[0], rel=1e-9)
         assert after.bottleneck == "latency"
         assert after.grades["seconds"] == "assumed"
 

@@ -1,9 +1,10 @@
-"""Tensor parallelism gives each chip its share, all shares cover the whole, and the all-reduce follows alpha-beta."""
+"""Tensor parallelism gives each chip its share, all shares cover the whole, and the all-reduce takes what its schedule is priced at."""
 
 import msgspec
 import pytest
 
-from chipmeter.chips import Link
+from chipmeter.chips import Chip, Link
+from chipmeter.collectives import duration, rated
 from chipmeter.cost import Efficiency
 from chipmeter.cost.parallel import all_reduce_seconds, shard
 from chipmeter.workloads import (
@@ -63,17 +64,27 @@ def test_shares_cover_the_work(name: str) -> None:
         assert share.flops <= op.flops
 
 
-def test_all_reduce_by_hand(link: Link, plain: Efficiency) -> None:
+def test_all_reduce_at_the_links_full_rate(round_chip: Chip, link: Link) -> None:
+    """Two shots over a switch: each chip's port carries 2 (n - 1) / n of the vector."""
     op = AllReduce(tokens=1000, width=5000, count=3)
-    wire = 2 * 3 / 4 * 10e6 / 50e9
-    assert all_reduce_seconds(op, 4, link, plain.all_reduce, BF16) == 3 * (2e-6 + 1e-6 * 6 + wire)
+    found, grade = all_reduce_seconds(op, 4, round_chip, link, BF16, Efficiency.ideal())
+    assert found == pytest.approx(3 * 2 * 3 / 4 * 10e6 / 100e9, rel=1e-12)
+    assert grade == "documented"
 
 
-def test_one_chip_reduces_nothing(link: Link, plain: Efficiency) -> None:
-    assert all_reduce_seconds(AllReduce(tokens=9, width=9), 1, link, plain.all_reduce, BF16) == 0.0
+def test_all_reduce_is_priced_by_its_schedule(round_chip: Chip, link: Link, plain: Efficiency) -> None:
+    on = rated("round", 100e9, 100e9, 8, 4, engine=True)
+    for tokens in (1, 1000):
+        op = AllReduce(tokens=tokens, width=5000, count=3)
+        found, _ = all_reduce_seconds(op, 4, round_chip, link, BF16, plain)
+        assert found == pytest.approx(3 * duration("all_reduce", tokens * 1e4, on, 4), rel=1e-12)
 
 
-def test_unknown_link_rate_is_refused(link: Link, plain: Efficiency) -> None:
+def test_one_chip_reduces_nothing(round_chip: Chip, link: Link, plain: Efficiency) -> None:
+    assert all_reduce_seconds(AllReduce(tokens=9, width=9), 1, round_chip, link, BF16, plain)[0] == 0.0
+
+
+def test_unknown_link_rate_is_refused(round_chip: Chip, link: Link, plain: Efficiency) -> None:
     dark = msgspec.structs.replace(link, bandwidth=None)
     with pytest.raises(ValueError, match="bandwidth of wire is not published"):
-        all_reduce_seconds(AllReduce(tokens=9, width=9), 2, dark, plain.all_reduce, BF16)
+        all_reduce_seconds(AllReduce(tokens=9, width=9), 2, round_chip, dark, BF16, plain)

@@ -41,7 +41,7 @@ def bound(
     unit: Unit,
     scales: tuple[AnyArray, AnyArray] | None = None,
 ) -> Float64 | None:
-    """Bound |d - (c + a @ b)| for every output of a unit.
+    """Bound `abs(d - (c + a @ b))` for every output of a unit.
 
     Parameters
     ----------

@@ -27,6 +27,7 @@ _COMMANDS = (
     "info",
     "quantize",
     "record",
+    "schema",
     "units",
     "validate",
     "verify",

@@ -19,10 +19,12 @@ def calibrate(measured: Path, out: Path, as_json: bool) -> None:
     """Refit the constants that MEASURED determines: a CSV file, or a folder of them; one file per chip is written."""
     import msgspec
 
-    from chipmeter.validate.calibrate import refit, save
+    from chipmeter.validate.calibrate import refit, refit_collectives, save
 
     books = refit(measured)
     paths = save(books, out)
+    if refit_collectives(measured, out / "timing.toml"):
+        paths.append(out / "timing.toml")
     if as_json:
         print_json(msgspec.to_builtins(books))
         return

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-import msgspec
-from rich.console import Console, RenderableType
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,6 +50,7 @@ def workload_options(command: Command) -> Command:
 @contextmanager
 def progress_bar(first: str) -> Iterator[Callable[[str, float], None]]:
     """Show a bar on a terminal's stderr; gives a function that takes what is being done and the share finished."""
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description:45}"), BarColumn(), TimeElapsedColumn())
@@ -72,6 +74,8 @@ def report_option(command: Command) -> Command:
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout."""
+    import msgspec
+
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=1).decode())
 
 
@@ -81,5 +85,7 @@ NARROWEST = 128
 
 def print_table(table: RenderableType) -> None:
     """Print a table on stdout, as wide as the terminal; without one, wide enough that nothing is cut."""
+    from rich.console import Console
+
     width = max(NARROWEST, Console().width) if sys.stdout.isatty() else 160
     Console(width=width).print(table)

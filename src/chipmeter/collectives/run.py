@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -17,7 +18,7 @@ from chipmeter.collectives.algorithms import algorithm as find
 from chipmeter.collectives.nccl import Nccl, ll128_fused
 from chipmeter.collectives.nccl import chunks as ring_chunks
 from chipmeter.collectives.partition import Bounds
-from chipmeter.collectives.plans import Plan, Shape
+from chipmeter.collectives.plans import Plan, Segment, Shape
 from chipmeter.collectives.program import compile_tree
 from chipmeter.collectives.schedule import Schedule
 from chipmeter.formats import FloatFormat, cast, format_of
@@ -32,7 +33,7 @@ _TYPES = {
 }  # fmt: skip
 _OPS = {"sum": 0, "prod": 1, "min": 2, "max": 3, "min_select": 4, "max_select": 5, "avg": 0}
 _Settings = tuple[int, int, bool, int, float, int, _kernels.EncodeSpec | None, _kernels.DecodeSpec | None, int]
-_GRAIN, _STREAM_BYTES = 1 << 16, 1 << 23
+_GRAIN, _STREAM_BYTES, _KEPT, _BLOCK = 1 << 16, 1 << 23, 32, 16384 * 8
 
 
 @dataclass(frozen=True)
@@ -84,14 +85,22 @@ def reduce_shards(x: AnyArray, plan: Plan, arithmetic: Arithmetic, out: AnyArray
             table: NDArray[np.int64] = table,
             stream: bool = stream,
         ) -> None:
-            scratch = np.empty((depth + 3) * 16384 * 8, np.uint8)
+            scratch = np.empty((depth + 3) * _BLOCK, np.uint8)
             _kernels.reduce(source, target, steps, depth, table, i, j, *settings, stream, scratch)
 
         split(work, count, threads, _GRAIN)
 
 
-def _programs(segments: tuple[Any, ...]) -> tuple[NDArray[np.int32], int, NDArray[np.int64]]:
+_Program = tuple[NDArray[np.int32], int, NDArray[np.int64]]
+_compiled: dict[int, tuple[tuple[Segment, ...], _Program]] = {}
+"""The programs of the segments used last, by identity: trees are too deep to be hashed."""
+
+
+def _programs(segments: tuple[Segment, ...]) -> _Program:
     """Each tree once, and the table of segments."""
+    known = _compiled.get(id(segments))
+    if known is not None and known[0] is segments:
+        return known[1]
     seen: dict[int, tuple[int, int]] = {}
     parts: list[NDArray[np.int32]] = []
     table = np.empty((len(segments), 5), np.int64)
@@ -104,15 +113,19 @@ def _programs(segments: tuple[Any, ...]) -> tuple[NDArray[np.int32], int, NDArra
             length, depth = length + len(steps), max(depth, deep)
         table[i] = s.begin, s.end, *seen[id(s.tree)], s.rotation
     steps = np.concatenate(parts) if parts else np.zeros((1, 2), np.int32)
-    return steps, max(depth, 1), table
+    program = steps, max(depth, 1), table
+    while len(_compiled) >= _KEPT:
+        _compiled.pop(next(iter(_compiled)), None)
+    _compiled[id(segments)] = segments, program
+    return program
 
 
 def _settings(dtype: np.dtype[Any], ranks: int, a: Arithmetic) -> _Settings:
     encode = decode = None
-    kind = _TYPES.get(dtype.name, 4)
+    kind = _TYPES.get(_name(dtype), 4)
     small = 2 <= kind <= 4
     if small:
-        fmt = format_of(dtype.name)
+        fmt = format_of(_name(dtype))
         assert isinstance(fmt, FloatFormat)
         encode = encode_spec(fmt, "stochastic" if a.stochastic else "nearest-even", "saturate" if kind == 4 else "ofp8")
         decode = decode_spec(fmt)
@@ -141,9 +154,10 @@ def prepare(shards: ArrayLike, dtype: str | None) -> AnyArray:
         raise ValueError(f"shards must have a shape (ranks, ...), got {x.shape}")
     if x.shape[0] < 2:
         raise ValueError(f"a collective needs at least 2 ranks, got {x.shape[0]}")
-    if dtype is not None and dtype != x.dtype.name:
+    if dtype is not None and dtype != _name(x.dtype):
         x = x.astype(dtype) if dtype in ("float32", "float64") and x.dtype.kind != "c" else cast(x, dtype)
-    if (x.dtype.name not in _TYPES and not x.dtype.name.startswith("float8_e")) or x.dtype.name == "float8_e8m0fnu":
+    name = _name(x.dtype)
+    if (name not in _TYPES and not name.startswith("float8_e")) or name == "float8_e8m0fnu":
         raise TypeError(f"ranks must hold float64, float32, bfloat16, float16, an fp8 type or integers, got {x.dtype}")
     return np.ascontiguousarray(x)
 
@@ -156,7 +170,18 @@ def plan_for(how: str | Schedule, operation: str, shape: Shape) -> Plan:
                 f"schedule {how.name!r} is a {how.operation} of {how.ranks} ranks, not a {operation} of {shape.ranks}"
             )
         return plan_of(how, shape.count)
-    return find(how).plan(shape)
+    return _plan_named(how, operation, shape)
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _plan_named(name: str, operation: str, shape: Shape) -> Plan:
+    return find(name).plan(shape)
+
+
+@functools.cache
+def _name(dtype: np.dtype[Any]) -> str:
+    """Name a dtype; NumPy makes the name anew each time."""
+    return dtype.name
 
 
 def _arithmetic(
@@ -237,9 +262,9 @@ def all_reduce(
     a = _arithmetic(op, algorithm, accumulate, average, stochastic, seed)
     flat = x.reshape(x.shape[0], -1)
     check_chunks(chunks, flat.shape[1])
-    plan = plan_for(
-        algorithm, "all_reduce", Shape(*flat.shape, x.dtype.itemsize, bounds=chunks, grid=grid, nccl=nccl, op=op)
-    )
+    bounds = tuple((low, high) for low, high in chunks)
+    shape = Shape(*flat.shape, x.dtype.itemsize, bounds=bounds, grid=tuple(grid), nccl=nccl, op=op)
+    plan = plan_for(algorithm, "all_reduce", shape)
     workers = thread_count(threads)
     result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
     if flat.shape[1]:

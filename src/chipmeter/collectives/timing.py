@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chipmeter.collectives import contention, symbolic, tuning
-from chipmeter.collectives.pricing import Floats, Quote, plan, quote
+from chipmeter.collectives.pricing import Floats, Plan, Quote, plan, quote
 from chipmeter.collectives.schedule import Schedule
 from chipmeter.collectives.topology import Topology, topology
 from chipmeter.collectives.tuning import Choice
@@ -78,7 +78,7 @@ def _shape(on: Topology, ranks: int) -> tuple[int, ...]:
     return (unit,) if top else ()
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=1 << 14)
 def quotes(on: Topology, operation: str, ranks: int, algorithm: str | None = None) -> tuple[Quote, ...]:
     """Price what the library chooses among, or one algorithm under each protocol.
 
@@ -92,11 +92,24 @@ def quotes(on: Topology, operation: str, ranks: int, algorithm: str | None = Non
         wanted = tuning.choices(on, operation, ranks)
     else:
         wanted = tuple(Choice(algorithm, p) for p in _protocols(on, algorithm))
-    shape = _shape(on, ranks)
-    counted = {
-        a: plan(symbolic.symbolic(operation, a, ranks, shape), on) for a in dict.fromkeys(c.algorithm for c in wanted)
-    }
-    return tuple(quote(counted[c.algorithm], on, operation, c) for c in wanted)
+    return tuple(quote(counted(on, operation, ranks, c.algorithm), on, operation, c) for c in wanted)
+
+
+@functools.lru_cache(maxsize=1 << 10)
+def counted(on: Topology, operation: str, ranks: int, algorithm: str) -> Plan:
+    """Count the steps of an algorithm on the links of a topology."""
+    return plan(symbolic.symbolic(operation, algorithm, ranks, _shape(on, ranks)), on)
+
+
+def floor_seconds(operation: str, size: float, on: Topology, ranks: int) -> float:
+    """Least time that the links allow at their full rate and without latency, over what the library chooses among.
+
+    >>> floor_seconds("all_gather", 450e9, topology("h100"), 8)
+    0.875
+    """
+    _check(operation, ranks)
+    plans = [counted(on, operation, ranks, c.algorithm) for c in tuning.choices(on, operation, ranks)]
+    return size * min(sum(max(stage) for stage in one.stages) for one in plans)
 
 
 def _protocols(on: Topology, algorithm: str) -> tuple[str, ...]:
@@ -140,30 +153,31 @@ def seconds(
     if ranks == 1:
         return np.zeros(size.shape)
     near = on if spread is None else on.spaced(max(1, spread // ranks))
-    times, _ = _best(quotes(near, operation, ranks, algorithm), size)
+    times, _ = best(quotes(near, operation, ranks, algorithm), size)
     return np.where(size > 0, times, 0.0)
 
 
-def _best(found: Sequence[Quote], size: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
+def best(found: Sequence[Quote], size: Floats) -> tuple[Floats, npt.NDArray[np.int64]]:
     """Least time over what is considered at each size; ties keep the first."""
     table = [np.where((q.choice.least <= size) & (size < q.choice.most), q.seconds(size), np.inf) for q in found]
     which = np.argmin(np.stack(table), axis=0)
     times = np.take_along_axis(np.stack(table), which[None], axis=0)[0]
-    for bound in _bounds(found):
+    for bound in bounds(found):
         # Chosen by size alone: a longer vector is never quicker than the longest under the algorithm before.
-        times = np.where(size >= bound, np.maximum(times, _floor(found, bound)), times)
+        times = np.where(size >= bound, np.maximum(times, floor_at(found, bound)), times)
     return times, which
 
 
-def _bounds(found: Sequence[Quote]) -> list[float]:
+def bounds(found: Sequence[Quote]) -> list[float]:
+    """List the sizes below which something is considered."""
     return sorted({q.choice.most for q in found if math.isfinite(q.choice.most)})
 
 
-def _floor(found: Sequence[Quote], size: float) -> float:
+def floor_at(found: Sequence[Quote], size: float) -> float:
     """Longest time at the bounds up to a size, each under what is considered just below it."""
     return max(
         min(q.at(bound) for q in found if q.choice.least < bound <= q.choice.most)
-        for bound in _bounds(found)
+        for bound in bounds(found)
         if bound <= size
     )
 
@@ -179,15 +193,15 @@ def duration(operation: str, size: float, on: Topology, ranks: int, *, spread: i
     if ranks == 1 or size <= 0:
         return 0.0
     near = on if spread is None else on.spaced(max(1, spread // ranks))
-    best, floor, bounded = math.inf, 0.0, False
+    least, floor, bounded = math.inf, 0.0, False
     found = quotes(near, operation, ranks)
     for one in found:
         if one.choice.least <= size < one.choice.most:
-            best = min(best, one.at(size))
+            least = min(least, one.at(size))
         bounded |= size >= one.choice.most
     if bounded:
-        floor = _floor(found, size)
-    return max(best, floor)
+        floor = floor_at(found, size)
+    return max(least, floor)
 
 
 def choose(operation: str, bytes: int, *, system: str | Topology, ranks: int | None = None) -> tuple[str, str]:
@@ -266,14 +280,14 @@ def time(
     if own is None:
         found = quotes(on, name, count, schedule if isinstance(schedule, str) else None)
     else:
-        counted = plan(own, on)
-        found = tuple(quote(counted, on, name, Choice(own.name, p)) for p in _protocols(on, own.name))
+        steps = plan(own, on)
+        found = tuple(quote(steps, on, name, Choice(own.name, p)) for p in _protocols(on, own.name))
     return _timing(found, name, count, size, on)
 
 
 def _timing(found: tuple[Quote, ...], operation: str, ranks: int, size: int, on: Topology) -> Timing:
-    best, which = _best(found, np.array([float(size)]))
-    one, took = found[int(which[0])], float(best[0])
+    times, which = best(found, np.array([float(size)]))
+    one, took = found[int(which[0])], float(times[0])
     book = tuning.book()
     return Timing(
         operation, one.choice.algorithm, one.choice.protocol, on.name, ranks, size, took,

@@ -15,8 +15,9 @@ from chipmeter.chips.records import Chip, Link, System
 from chipmeter.evidence import Grade
 
 Kind = Literal["switch", "mesh", "torus"]
-Library = Literal["nccl", "neuron", "tpu"]
-"""Whose algorithms run: NCCL (and RCCL, which keeps its structure), the Neuron runtime, XLA on TPU."""
+Library = Literal["nccl", "engine", "neuron", "tpu"]
+"""Whose algorithms run: NCCL (and RCCL, which keeps its structure), NCCL beside the all-reduce kernels of a serving engine,
+the Neuron runtime, XLA on TPU."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def topology(system: str, ranks: int = 0) -> Topology:
 
 
 @functools.lru_cache(maxsize=512)
-def rated(chip: str, link: float, network: float, domain: int, ranks: int = 0) -> Topology:
+def rated(chip: str, link: float, network: float, domain: int, ranks: int = 0, *, engine: bool = False) -> Topology:
     """Topology of one rank per device at rates that are known otherwise: what the cost of whole programs has.
 
     Parameters
@@ -216,6 +217,8 @@ def rated(chip: str, link: float, network: float, domain: int, ranks: int = 0) -
     domain : int
     ranks : int
         Ranks over which a group spreads: a TPU slice of so many has its own shape. 0: the whole domain.
+    engine : bool
+        Whether a serving engine runs, with all-reduce kernels of its own where others would run NCCL alone.
 
     Examples
     --------
@@ -226,9 +229,11 @@ def rated(chip: str, link: float, network: float, domain: int, ranks: int = 0) -
     try:
         known = topology(chip, min(ranks, domain) if ranks > 1 else domain)
     except ValueError:
-        return Topology(chip, (inner, outer) if domain > 1 else (outer,))
+        known = Topology(chip, (inner,) if domain > 1 else (outer,))
     for level in known.levels:
         if level.size and not level.name.startswith("DMA"):
+            if level.name.startswith("PCIe"):
+                domain = max(domain, level.size)  # cards of one machine meet at its host, whatever they are called
             units = max(domain, 2)
             fixed = math.prod(level.axes) == units or known.library == "tpu"
             axes = level.axes if fixed else _shape(units, max(len(level.axes), 1))
@@ -236,7 +241,8 @@ def rated(chip: str, link: float, network: float, domain: int, ranks: int = 0) -
             break
     if not known.levels[-1].size:
         outer = replace(known.levels[-1], bandwidth=network)
-    return replace(known, levels=(inner, outer) if domain > 1 else (outer,))
+    library: Library = "engine" if engine and known.library == "nccl" else known.library
+    return replace(known, levels=(inner, outer) if domain > 1 else (outer,), library=library)
 
 
 def _system(name: str) -> System | None:

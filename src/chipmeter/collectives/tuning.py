@@ -24,6 +24,9 @@ SWITCHED = {"NVLink4": 2 * 2**20, "NVLink5": 4 * 2**20, "NVLink6": 4 * 2**20}
 NODE = 8
 """Up to so many ranks those bounds hold; beyond, where a ring's latency grows, NVLS is considered at any size."""
 
+ENGINE = ((2, math.inf), (4, 512 * 2**10), (8, 256 * 2**10))
+"""Ranks up to which a serving engine adds in one shot, and below how many bytes; above, in two (vLLM's custom all-reduce)."""
+
 NEURON = ((2**20, "neuron/mesh"), (56 * 2**20, "neuron/rdh"), (math.inf, "neuron/kangaring"))
 """Sizes below which the Neuron runtime takes an algorithm inside a machine (AWS documentation, called empirical)."""
 
@@ -133,7 +136,7 @@ def fabric(level: str, library: str) -> tuple[str, bool]:
     if level in _FITTED:
         return level, False
     if level.startswith("PCIe"):
-        return "NVLink3", True
+        return "PCIe", False
     if level == "scale-up":
         return "NVLink4", True
     return (_RELATIVES[level], True) if level in _RELATIVES else (_NETWORKS, False)
@@ -215,14 +218,24 @@ def choices(topology: Topology, operation: str, ranks: int) -> tuple[Choice, ...
             if bound:
                 found = [Choice(c.algorithm, c.protocol, 0.0, bound) for c in found]
             found.append(Choice("nvls_tree" if top else "nvls", "Simple", bound if ranks <= NODE else 0.0))
+        if topology.library == "engine" and top == 0 and inner.name.startswith("NVLink"):
+            found = _engine(ranks) + found
     elif operation in ("reduce_scatter", "all_gather") and one_each:
         found.append(Choice("pat", "Simple"))
     return tuple(found)
 
 
+def _engine(ranks: int) -> list[Choice]:
+    most = next((most for up_to, most in ENGINE if ranks <= up_to), 0.0)
+    if not most:
+        return []
+    two = [] if most == math.inf else [Choice("two_shot", "Simple", most)]
+    return [Choice("one_shot", "Simple", 0.0, most), *two]
+
+
 def protocols(topology: Topology) -> tuple[str, ...]:
     """List the protocols that a topology allows: LL128 needs NVLink inside the machine."""
-    if topology.library != "nccl":
+    if topology.library not in ("nccl", "engine"):
         return ("Simple",)
     return PROTOCOLS if topology.levels[0].name.startswith("NVLink") else ("LL", "Simple")
 

@@ -77,14 +77,16 @@ class EmulatedLinear:
 
     def __call__(self, x: Float32, weight: Float32, bias: Float32 | None, name: str) -> Float32:
         """Compute the layer."""
-        a, b = self._operand(x, -1), self._operand(np.ascontiguousarray(weight.T), 0)
-        y = self._product(a, b)
+        y = self._product(self._operand(x, -1), self._operand(weight.T, 0))
         return y if bias is None else np.asarray(y + bias, np.float32)
 
     def _operand(self, x: Float32, axis: int) -> AnyArray | QuantizedTensor:
+        """Turn data into operands; a weight comes as a transposed view, whose codes are turned instead of its numbers."""
         if self.recipe in RECIPES:
             return quantize(x, self.recipe, axis=axis, threads=self.threads)
-        return x if self.unit.a == "f32" else cast(x, self.recipe, threads=self.threads)
+        if self.unit.a == "f32":
+            return x
+        return cast(x, self.recipe, threads=self.threads) if axis else cast(x.T, self.recipe, threads=self.threads).T
 
     def _product(self, a: AnyArray | QuantizedTensor, b: AnyArray | QuantizedTensor) -> Float32:
         if isinstance(a, QuantizedTensor) and isinstance(b, QuantizedTensor) and self.unit.d == "s32":

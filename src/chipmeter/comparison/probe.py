@@ -193,17 +193,18 @@ class MatrixProbe:
         weights = "" if checkpoint is None else identity_of(checkpoint)
         self.identity = f"{self.data}; {[tensor for _, tensor in self._pairs]}; {weights}"
         self.work = sum(SAMPLE_TOKENS * min(w.n, SAMPLE_CHANNELS) * w.k for w, _ in self._pairs)
-        self._cache: dict[str, tuple[Float32, Float32]] = {}
+        self._cache: dict[str, tuple[Float32, Float32, NDArray[np.float64]]] = {}
 
     def measure(self, linear: EmulatedLinear) -> NumericError:
         """Multiply every sampled matrix under `linear`."""
         layers = {}
         for weight, tensor in self._pairs:
-            x, w = self._load(weight, tensor)
-            layers[tensor] = sqnr(exact_linear(x, w), linear(x, w, None, tensor))
+            x, w, exact = self._load(weight, tensor)
+            layers[tensor] = sqnr(exact, linear(x, w, None, tensor))
         return summarise(layers)
 
-    def _load(self, weight: Weight, tensor: str) -> tuple[Float32, Float32]:
+    def _load(self, weight: Weight, tensor: str) -> tuple[Float32, Float32, NDArray[np.float64]]:
+        """Give activations, weight and their exact product, which every unit is compared with."""
         if tensor not in self._cache:
             channels = min(weight.n, SAMPLE_CHANNELS)
             if self._checkpoint is None:
@@ -216,7 +217,8 @@ class MatrixProbe:
                         f"tensor {self._names[tensor]!r} has shape {stored.shape}, the config says {(weight.n, weight.k)}"
                     )
                 w = np.ascontiguousarray(stored[:: max(1, weight.n // channels)][:channels]).astype(np.float32)
-            self._cache[tensor] = synthetic.activations(tensor, SAMPLE_TOKENS, weight.k), w
+            x = synthetic.activations(tensor, SAMPLE_TOKENS, weight.k)
+            self._cache[tensor] = x, w, exact_linear(x, w)
         return self._cache[tensor]
 
 

@@ -1,6 +1,6 @@
 """Cost: the seconds, bytes, joules and dollars of a workload on a chip."""
 
-from chipmeter.cost.calibration import Efficiency, LinkRate, Rate, efficiency
+from chipmeter.cost.calibration import Efficiency, Rate, efficiency
 from chipmeter.cost.memory import Footprint, footprint, weight_bytes
 from chipmeter.cost.money import dollars, find_price
 from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step
@@ -15,7 +15,6 @@ __all__ = [
     "Efficiency",
     "Estimate",
     "Footprint",
-    "LinkRate",
     "OpEstimate",
     "OpTime",
     "Plan",

@@ -35,7 +35,7 @@ def breakdown(
     for whole in step.ops:
         op = shard(whole, tensor_parallel)
         if isinstance(op, AllReduce):
-            times, grade = _block_end(op, efficiency, link, tensor_parallel, formats)
+            times, grade = _block_end(op, chip, efficiency, link, tensor_parallel, formats)
             busy = 0.0
         else:
             time = op_time(op, chip, formats, efficiency)
@@ -62,13 +62,13 @@ def breakdown(
 
 
 def _block_end(
-    op: AllReduce, efficiency: Efficiency, link: Link | None, chips: int, formats: Formats
+    op: AllReduce, chip: Chip, efficiency: Efficiency, link: Link | None, chips: int, formats: Formats
 ) -> tuple[dict[Limit, float], Grade]:
     times: dict[Limit, float] = dict.fromkeys(LIMITS, 0.0)
     grades: list[Grade] = []
     if chips > 1 and link is not None and link.bandwidth is not None:
-        times["network"] = all_reduce_seconds(op, chips, link, efficiency.all_reduce, formats)
-        grades += [link.bandwidth.grade, efficiency.all_reduce.grade]
+        times["network"], grade = all_reduce_seconds(op, chips, chip, link, formats, efficiency)
+        grades.append(grade)
     if efficiency.block is not None:
         times["latency"] = op.count * op.passes * efficiency.block.value
         grades.append(efficiency.block.grade)
@@ -97,10 +97,8 @@ def assumptions(
             f"({efficiency.block.grade}: {efficiency.block.source})"
         )
     if tensor_parallel > 1:
-        rate = efficiency.all_reduce
         notes.append(
-            f"all-reduces reach {rate.bandwidth:.0%} of the link rate and overlap with nothing "
-            f"({rate.grade}: {rate.source})"
+            "all-reduces take what their schedules are priced at on the scale-up links, and overlap with nothing"
         )
     if step.model.experts:
         notes.append(

@@ -37,28 +37,11 @@ class Rate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
             raise ValueError(f"launch must be finite and not negative, got {self.launch}")
 
 
-class LinkRate(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Fraction of the link rate that an all-reduce sustains, and its latency: base + step x 2 (n - 1) seconds."""
-
-    bandwidth: float
-    base: float
-    step: float
-    grade: Grade
-    source: str
-
-    def __post_init__(self) -> None:
-        if not 0 < self.bandwidth <= 1:
-            raise ValueError(f"bandwidth must lie in (0, 1], got {self.bandwidth}")
-        if not (0 <= self.base < math.inf and 0 <= self.step < math.inf):
-            raise ValueError(f"base and step must be finite and not negative, got {self.base} and {self.step}")
-
-
 class _Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     chips: tuple[str, ...]
     gemm: tuple[Rate, ...] = ()
     attention: Rate | None = None
     pointwise: Rate | None = None
-    all_reduce: LinkRate | None = None
     block: Figure | None = None
     runtime: Figure | None = None
     array: tuple[int, int] | None = None
@@ -76,7 +59,6 @@ class Efficiency(msgspec.Struct, frozen=True, kw_only=True):
     gemm : dict of str to Rate
         By number format of the operands.
     attention, pointwise : Rate
-    all_reduce : LinkRate
     block : Figure or None
         Seconds per attention or feed-forward block that the operations do not account for.
     runtime : Figure
@@ -88,18 +70,20 @@ class Efficiency(msgspec.Struct, frozen=True, kw_only=True):
     fitted : bool
         Whether matrix products and attention follow the tile and wave formulas fitted on measured kernels, of this
         chip or a relative; `gemm` and `attention` then give only what starting a kernel inside a graph takes.
+    rated_links : bool
+        Whether collectives run at the links' full rate and without latency, instead of as measured.
     """
 
     family: str
     gemm: dict[str, Rate]
     attention: Rate
     pointwise: Rate
-    all_reduce: LinkRate
     runtime: Figure
     block: Figure | None = None
     array: tuple[int, int] | None = None
     min_rows: int = 1
     fitted: bool = False
+    rated_links: bool = False
 
     def of_gemm(self, format: str) -> Rate:
         """Look up the constants of GEMMs in a number format.
@@ -117,14 +101,13 @@ class Efficiency(msgspec.Struct, frozen=True, kw_only=True):
     def ideal(cls) -> Efficiency:
         """Full speed from the first operation: the plain roofline, a lower bound on any time."""
         rate = Rate(compute=1, memory=1, launch=0, grade="documented", source="the roofline itself")
-        link = LinkRate(bandwidth=1, base=0, step=0, grade="documented", source="the roofline itself")
         formats = {format for row in _families()["default"].gemm for format in row.formats}
         return cls(
             family="ideal",
             gemm=dict.fromkeys(formats, rate),
             attention=rate,
             pointwise=rate,
-            all_reduce=link,
+            rated_links=True,
             runtime=Figure(value=0.0, grade="documented", source="the roofline itself"),
         )
 
@@ -148,15 +131,14 @@ def efficiency(chip: Chip) -> Efficiency:
     name = next((name for name, family in families.items() if chip.id in family.chips), "default")
     own, default = families[name], families["default"]
     attention, pointwise = own.attention or default.attention, own.pointwise or default.pointwise
-    all_reduce, runtime = own.all_reduce or default.all_reduce, own.runtime or default.runtime
-    if attention is None or pointwise is None or all_reduce is None or runtime is None:
+    runtime = own.runtime or default.runtime
+    if attention is None or pointwise is None or runtime is None:
         raise ValueError("efficiency.toml: [default] must state every constant")
     return Efficiency(
         family=name,
         gemm={format: row for rows in (default.gemm, own.gemm) for row in rows for format in row.formats},
         attention=attention,
         pointwise=pointwise,
-        all_reduce=all_reduce,
         runtime=runtime,
         block=own.block,
         array=own.array,

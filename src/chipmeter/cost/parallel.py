@@ -6,8 +6,11 @@ import math
 
 import msgspec
 
-from chipmeter.chips import Link
-from chipmeter.cost.calibration import LinkRate
+from chipmeter.chips import Chip, Link
+from chipmeter.collectives.timing import floor_seconds, time
+from chipmeter.collectives.topology import rated
+from chipmeter.cost.calibration import Efficiency
+from chipmeter.evidence import Grade, weakest
 from chipmeter.workloads import Attention, Formats, Gemm, Op, Optimizer, Pointwise
 from chipmeter.workloads.ops import AllReduce
 
@@ -42,23 +45,30 @@ def _share(size: int, chips: int) -> int:
     return math.ceil(size / chips)
 
 
-def all_reduce_seconds(op: AllReduce, chips: int, link: Link, rate: LinkRate, formats: Formats) -> float:
-    """Time an all-reduce over a group of chips: base + 2 (n - 1) step + 2 (n - 1) / n x bytes / bandwidth.
+def all_reduce_seconds(
+    op: AllReduce, chips: int, chip: Chip, link: Link, formats: Formats, efficiency: Efficiency
+) -> tuple[float, Grade]:
+    """Time an all-reduce over a tensor-parallel group, as the schedule is priced that a serving engine would run there.
+
+    Where the efficiency has a time per block, that holds the latency, and only what the bytes add is counted here.
 
     Parameters
     ----------
     op : AllReduce
     chips : int
         Size of the group; one chip takes no time.
+    chip : Chip
     link : Link
         The scale-up network; its bandwidth is bytes/s of one chip in one direction.
-    rate : LinkRate
     formats : Formats
+    efficiency : Efficiency
 
     Returns
     -------
     float
         Seconds of all executions.
+    Grade
+        Of the price.
 
     Raises
     ------
@@ -66,9 +76,15 @@ def all_reduce_seconds(op: AllReduce, chips: int, link: Link, rate: LinkRate, fo
         If the bandwidth of the link is not known.
     """
     if chips == 1:
-        return 0.0
+        return 0.0, "documented"
     if link.bandwidth is None:
         raise ValueError(f"the bandwidth of {link.name} is not published, so tensor parallelism cannot be timed")
-    steps = 2 * (chips - 1)
-    wire = steps / chips * op.live_bytes(formats) / (rate.bandwidth * link.bandwidth.value)
-    return op.passes * op.count * (rate.base + rate.step * steps + wire)
+    rate, size, times = link.bandwidth.value, math.ceil(op.live_bytes(formats)), op.passes * op.count
+    on = rated(chip.id, rate, rate, link.domain or chips, chips, engine=True)
+    if efficiency.rated_links:
+        return times * floor_seconds("all_reduce", size, on, chips), link.bandwidth.grade
+    found = time(None, "all_reduce", size, system=on, ranks=chips)
+    once = found.seconds
+    if efficiency.block is not None:
+        once -= time(found.algorithm, "all_reduce", 1, system=on, ranks=chips).seconds
+    return times * max(once, 0.0), weakest(found.evidence.grade, link.bandwidth.grade)

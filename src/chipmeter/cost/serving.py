@@ -142,7 +142,9 @@ def prompt_seconds(model: Shape, chip: Device, load: Serving) -> float:
         chip, 1.0 / (g if load.split_requests else 1.0), heads, max(model.kv_heads / split, 1.0),
         float(model.head_dim + model.rope / 2), tokens,
     )  # fmt: skip
-    return total + 2.0 * model.layers * collective_seconds(chip, "all-reduce", tokens * model.hidden * 2.0, g)
+    return total + 2.0 * model.layers * collective_seconds(
+        chip, "all-reduce", tokens * model.hidden * 2.0, g, engine=True
+    )
 
 
 def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dict[str, float]:
@@ -183,7 +185,7 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
         sent = batch / g * model.active * model.hidden * 3.0
         exchange = model.moe_layers * collective_seconds(chip, "all-to-all", sent, g)
     reduce = 0.0 if load.split_requests else 2.0 * model.layers * collective_seconds(
-        chip, "all-reduce", batch * model.hidden * 2.0, g
+        chip, "all-reduce", batch * model.hidden * 2.0, g, engine=True
     )  # fmt: skip
     prefill = 0.0 if load.pools else max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load) / load.answer
     return {

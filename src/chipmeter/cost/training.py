@@ -156,7 +156,11 @@ def step_parts(model: Shape, chip: Device, plan: Plan) -> dict[str, float]:
     )  # fmt: skip
     routed = tokens / t * model.active * h * 2.0
     traffic = 4.0 * moe * collective_seconds(chip, "all-to-all", routed, plan.expert, plan.expert * (max(1, t)))
-    sends = 2.0 * micro * plan.virtual * tokens * h * 2.0 / t / chip.network if plan.pipeline > 1 else 0.0
+    # Stages are as far apart as there are chips in one; each microbatch crosses forward and back.
+    stages = min(plan.pipeline, 2.0)
+    sends = 2.0 * micro * plan.virtual * collective_seconds(
+        chip, "send-recv", tokens * h * 2.0 / t, stages, stages * plan.chips / plan.pipeline
+    )  # fmt: skip
     work = linear + attention + experts + pointwise + 0.3 * tensor + 0.5 * traffic
     stays = model.dense_weights / (t * plan.pipeline) + model.vocab * h / t
     goes = model.moe_layers * model.experts * model.expert_weights / (plan.expert * plan.pipeline)

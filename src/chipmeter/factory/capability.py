@@ -70,31 +70,51 @@ def _serving(
     best, why = _impossible(f"{model.name} does not fit {system.id}"), ""
     length = work.input_tokens + work.output_tokens
     for group in _groups(model, system):
-        replicas = system.chips // group
         first = _estimate(model, system, "prefill", number_format, group, 1, work.input_tokens, 0)
         if first is None or not first.fits:
             continue
-        batch = 1
-        while batch <= _LARGEST_BATCH:
+        queue = utilisation / (2 * (1 - utilisation)) * first.seconds
+
+        def at(
+            batch: int, group: int = group, first: Estimate = first, queue: float = queue
+        ) -> Capability | str | None:
+            """Give what a batch does, or why it does not keep the limits; None: it does not fit."""
             step = _estimate(model, system, "decode", number_format, group, batch, 1, length - 1)
             if step is None or not step.fits:
-                break
-            request = first.seconds + work.output_tokens * step.seconds / batch
+                return None
             between = step.seconds + batch / work.output_tokens * first.seconds
-            queue = utilisation / (2 * (1 - utilisation)) * first.seconds
             start = first.seconds + step.seconds + queue
             if between > work.tpot or start > work.ttft:
-                why = f"{between * 1e3:.0f} ms between tokens and {start:.2f} s to the first at batch {batch}"
-                break
-            load = work.requests_per_second * request / replicas
-            if load < best.load:
-                best = Capability(load, 1, number_format, f"{group} chips, batch {batch}")
-            batch *= 2
+                return f"{between * 1e3:.0f} ms between tokens and {start:.2f} s to the first at batch {batch}"
+            request = first.seconds + work.output_tokens * step.seconds / batch
+            load = work.requests_per_second * request / (system.chips // group)
+            return Capability(load, 1, number_format, f"{_chips(group)}, batch {batch}")
+
+        # A larger batch takes longer for each step and less for each token, so the largest that keeps the limits is best;
+        # where tiles make it worse than its half, the half is.
+        low, high = -1, _LARGEST_BATCH.bit_length()
+        while high - low > 1:
+            middle = (low + high) // 2
+            found = at(1 << middle)
+            low, high = (middle, high) if isinstance(found, Capability) else (low, middle)
+        for exponent in (low, low - 1):
+            if exponent >= 0 and isinstance(found := at(1 << exponent), Capability) and found.load < best.load:
+                best = found
+        if low < 0 and isinstance(found := at(1), str):
+            why = found
     return best if best.possible or not why else _impossible(f"{system.id}: {why}")
 
 
+def _chips(count: int) -> str:
+    return "1 chip" if count == 1 else f"{count} chips"
+
+
 def _training(work: Training, model: Architecture, chip: Chip, system: System, number_format: str) -> Capability:
-    """Fully sharded data parallelism: state divided over all chips, one sequence per chip and step at least."""
+    """Fully sharded data parallelism: state divided over all chips, one sequence per chip and step at least.
+
+    Where the state needs several systems, each sequence waits for the weights, twice, and sends its gradients once, through
+    the network of the whole system, unless the computation takes longer.
+    """
     step = _estimate(model, system, "train", number_format, 1, 1, work.sequence, 0)
     if step is None:
         return _impossible(f"{chip.id} cannot train {model.name} in {number_format}")
@@ -105,10 +125,21 @@ def _training(work: Training, model: Architecture, chip: Chip, system: System, n
     if room <= 0:
         return _impossible(f"the activations of one sequence of {model.name} do not fit {chip.id}")
     least = -(-int(state // room + 1) // system.chips)
-    seconds = work.tokens / work.sequence * step.seconds * 4 / 3
+    each, bound = step.seconds * 4 / 3, ""
+    if least > 1:
+        network = system.scale_out or chip.scale_out
+        if network is None or network.bandwidth is None:
+            return _impossible(
+                f"{model.name} needs {least} of {system.id}, and nobody has published the network between them"
+            )
+        exchange = 3 * step.memory.weights / (system.chips * network.bandwidth.value)
+        each, bound = max(each, exchange), ", bound by the network between systems" if exchange > each else ""
+    seconds = work.tokens / work.sequence * each
     available = work.deadline_days * 86400.0
     load = seconds / system.chips / available
-    return Capability(load, least, number_format, f"sharded over at least {least * system.chips} chips, recomputed")
+    return Capability(
+        load, least, number_format, f"sharded over at least {_chips(least * system.chips)}, recomputed{bound}"
+    )
 
 
 def _groups(model: Architecture, system: System) -> Iterator[int]:

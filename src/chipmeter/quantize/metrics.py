@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def sqnr(truth: ArrayLike, approximation: ArrayLike) -> float:
-    """Signal-to-quantisation-noise ratio in dB, 20 log10(|truth| / |truth - approximation|), over the whole array.
+    """Signal-to-quantisation-noise ratio in dB, 20 log10(norm(truth) / norm(truth - approximation)), over the whole array.
 
     inf where both agree exactly; nan where either holds NaN or infinity, or where the truth is all zero and the
     approximation is not. Computed in float64.

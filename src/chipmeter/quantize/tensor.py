@@ -102,7 +102,7 @@ class QuantizedTensor:
             return values * self.tensor_scale if self.recipe.two_level else values
 
     def sqnr(self, original: ArrayLike) -> float:
-        """Signal-to-quantisation-noise ratio against the original, in dB: 20 log10(|x| / |x - dequantized|), inf if equal.
+        """Signal-to-quantisation-noise ratio against the original, in dB: 20 log10(norm(x) / norm(x - dequantized)), inf if equal.
 
         >>> from chipmeter import quantize
         >>> x = np.linspace(-1, 1, 64, dtype=np.float32)

@@ -151,9 +151,11 @@ def factory_page(plan: FactoryPlan) -> Page:
             lists=(Lines("Why", (*plan.conflicts, *plan.notes)),),
         )
     holds = ", ".join(f"{h.systems} x {h.option}" for h in plan.holdings) or "nothing for the whole time"
+    hourly = dict.fromkeys(p.option for p in plan.placements if p.option not in {h.option for h in plan.holdings})
+    by_hour = f"; by the hour {', '.join(hourly)}" if hourly else ""
     return Page(
         title=f"AI factory over {plan.months} months",
-        verdict=f"{factory.dollars(plan.dollars)}: hold {holds}; {factory.proof(plan)}.",
+        verdict=f"{factory.dollars(plan.dollars)}: hold {holds}{by_hour}; {factory.proof(plan)}.",
         figures=(Drawing("Dollars spent by month", figures.factory_figure(plan)),),
         tables=(
             Sheet(

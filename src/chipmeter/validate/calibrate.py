@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from chipmeter.cost.constants import Constants, book, write_book
-from chipmeter.validate import diffusion, network, neuron, node, serving, training
+from chipmeter.validate import diffusion, fit_network, network, neuron, node, serving, training
 from chipmeter.validate.fit_ops import LEAST_ROWS, Books, fit_attention, fit_engines, fit_gemm, fit_power
 from chipmeter.validate.shapes import Shapes, read_shapes
 from chipmeter.validate.tables import Table, read_folder, read_table
@@ -79,7 +79,7 @@ def save(books: Books, folder: Path) -> list[Path]:
 def refit(path: Path) -> Books:
     """Refit from one table, or from every table of a folder that determines constants.
 
-    Training, serving, pictures, collectives and machines are fitted from folders only: each needs all its tables, and
+    Training, serving, pictures and machines are fitted from folders only: each needs all its tables, and
     the shapes of the models beside them.
 
     Raises
@@ -104,6 +104,15 @@ def refit(path: Path) -> Books:
     return books
 
 
+def refit_collectives(path: Path, out: Path) -> bool:
+    """Refit the constants of collectives where a folder holds both their tables, into `timing.toml`; False elsewhere."""
+    tables = {table.name: table for table in read_folder(path)} if path.is_dir() else {}
+    if not set(network.TABLES) <= set(tables):
+        return False
+    fit_network.write(fit_network.fit([row for name in network.TABLES for row in network.read_rows(tables[name])]), out)
+    return True
+
+
 def _programs(tables: dict[str, Table], shapes: Shapes) -> Iterator[tuple[str, str, dict[str, Constants]]]:
     """Fit everything that is not a single operation: book, kind, constants by name."""
     steps = [tables[name] for name in training.TABLES if name in tables]
@@ -113,9 +122,6 @@ def _programs(tables: dict[str, Table], shapes: Shapes) -> Iterator[tuple[str, s
         yield "serving", "serving", serving.fit_serving(tables, shapes)
     for name, table in ((key, tables[key]) for key in diffusion.NAMES if key in tables):
         yield "serving", "pictures", {diffusion.NAMES[name]: diffusion.fit_pictures(table)}
-    for name in network.TABLES:
-        if name in tables:
-            yield "network", "collectives", {name: network.fit_collectives(tables[name])}
     if "energy_training_mlperf" in tables:
         yield "network", "power", {"node": node.fit_nodes(tables["energy_training_mlperf"])}
     if "nki_kernels" in tables:

@@ -65,10 +65,9 @@ def fit_program(
         test = fold == number
         if not test.all():
             apart[test] = np.log(measured[test] / refit(~test)(test))
-    labels = np.array(groups)
     bounds = {}
-    for name in sorted(set(groups)):
-        here = labels == name
+    for name in sorted({level for group in groups for level in _levels(group)}):
+        here = np.array([name in _levels(group) for group in groups])
         if here.sum() >= LEAST_IN_GROUP:
             bounds[name] = conformal(random[here])
             bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
@@ -78,12 +77,18 @@ def fit_program(
     return msgspec.structs.replace(summary(values, errors, random, source), groups=bounds, known=known)
 
 
+def _levels(group: str) -> tuple[str, ...]:
+    """Return a group and what it is part of: "low dense of mbridge", "low dense"."""
+    return tuple(dict.fromkeys((group, group.partition(" of ")[0])))
+
+
 def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:
     """Choose log bounds: of the group, or of models never seen; wider for a chip never seen."""
-    usual = found.groups.get(group, (found.low, found.high))
+    usual = next((found.groups[name] for name in _levels(group) if name in found.groups), (found.low, found.high))
     low, high = usual
     if not model:
-        low, high = found.groups.get(f"{NEW} {group}", found.groups.get(NEW, usual))
+        unseen = [f"{NEW} {name}" for name in _levels(group)]
+        low, high = next((found.groups[n] for n in unseen if n in found.groups), found.groups.get(NEW, usual))
         low, high = max(low, -WIDEST), min(high, WIDEST)
     return (low, high) if chip else widen(low, high, TRANSFER)
 

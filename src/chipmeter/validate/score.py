@@ -49,7 +49,7 @@ class Answers(NamedTuple):
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
-    """Errors of one table or slice; relative, |predicted - measured| / measured; `bias` is their mean with sign.
+    """Errors of one table or slice; relative, `abs(predicted - measured) / measured`; `bias` is their mean with sign.
 
     `pairs_right` is the share of pairs of rows, of one slice and more than `TIE` apart, whose faster one is named right.
     """

@@ -182,9 +182,8 @@ def family(step: Step) -> str:
 
 
 def group_of(step: Step) -> str:
-    """Name the group that an interval is for."""
-    kind = kind_of(step)
-    return f"{'bf16' if step.format == 'bf16' else 'low'} {kind or 'dense'}"
+    """Name the group that an interval is for: format and kind of model, of one software where that has rows enough."""
+    return f"{'bf16' if step.format == 'bf16' else 'low'} {kind_of(step) or 'dense'} of {step.software}"
 
 
 def kind_of(step: Step) -> str:
