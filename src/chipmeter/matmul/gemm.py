@@ -126,8 +126,8 @@ def matmul(
     result = output_array(out, shape, operand_dtype(chosen.d), left, right, c)
     workers = thread_count(threads)
 
-    left = np.broadcast_to(left, (*batch, m, k))
-    right = np.broadcast_to(right, (*batch, k, n))
+    if batch:
+        left, right = np.broadcast_to(left, (*batch, m, k)), np.broadcast_to(right, (*batch, k, n))
     for at in np.ndindex(*batch):
         pair: tuple[Scales, Scales] = (None, None)
         if scales is not None:
