@@ -10,17 +10,20 @@ INLINE uint32_t integer_floor(int32_t floor_exponent)
     return halves_floor(floor_exponent > INTEGER_LOW ? floor_exponent : INTEGER_LOW);
 }
 
-/* A tile with accumulators outside the window, which are written here: infinite ones stay, the others are added to their
- * products in binary64. */
-static CM_NOINLINE void integer_rare(const step_tile *t, const step_rule *u, float *c)
+/* The accumulators of a tile that lie outside the window: infinite ones stay, the others are added to their products in
+ * binary64. Returns 0 where there are none, as beside zeros. */
+static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, float *c)
 {
     int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
-    int finite = 0;
+    int finite = 0, infinite = 0;
+    memcpy(c, t->c, sizeof aligned);
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
-        const int32_t e = (int32_t)(cm_bits32(c[i]) << 1 >> 24) - 127;
-        finite |= (c[i] != 0) & ((e <= INTEGER_LOW) | ((e > INTEGER_HIGH) & (e < 128)));
+        const uint32_t size = cm_bits32(c[i]) << 1;
+        const int32_t e = (int32_t)(size >> 24) - 127;
+        finite |= (size != 0) & ((e <= INTEGER_LOW) | ((e > INTEGER_HIGH) & (e < 128)));
+        infinite |= e == 128;
     }
-    if (!finite) return;
+    if (!finite) return infinite;
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
         const size_t r = i / (WIDE_GROUPS * VL), g = i / VL % WIDE_GROUPS;
         int32_t x = INT16_MIN;
@@ -49,6 +52,7 @@ static CM_NOINLINE void integer_rare(const step_tile *t, const step_rule *u, flo
         vf x = vd_narrow(wide_output(vd_load(sum), u->output), wide_output(vd_load(sum + VL / 2), u->output));
         vf_store(c + i, u->output == CM_RNE_F16 ? vf_round_to_half(x) : x);
     }
+    return 1;
 }
 
 /* Products are exact in float32, so are they scaled to the grid, and conversion truncates: the sum of integers is the
@@ -62,7 +66,7 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
     vu largest[TILE_ROWS];
     vi sum[TILE_ROWS][WIDE_GROUPS];
     vf scale[TILE_ROWS][WIDE_GROUPS];
-    vi tiny = vi_set(0), high = vi_set(2 * WIDE_BIAS);
+    vi low = vi_set(2 * WIDE_BIAS), high = vi_set(2 * WIDE_BIAS);
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
@@ -70,16 +74,13 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
             vi e = (vi)((vu)c << 1 >> 24) + (2 * WIDE_BIAS - 127);
             if (u->halves) e = vi_max(e, vi_set(u->least + 2 * WIDE_BIAS)) & ~(vi)(c == (vf){0});
             vi x = vi_max((vi)(g ? largest[r] >> 16 : largest[r] & 0xffffu), e);
-            tiny |= (vi)c & (x <= INTEGER_LOW + 2 * WIDE_BIAS), high = vi_max(high, x);
+            low = vi_min(low, x), high = vi_max(high, x);
             scale[r][g] = (vf)((vu)(2 * WIDE_BIAS + F + 127 - x) << 23);
             sum[r][g] = vi_truncate(c * scale[r][g]);
         }
-    const int rare = vi_sign_bits((tiny != 0) | (high > INTEGER_HIGH + 2 * WIDE_BIAS)) != 0;
+    low = (low <= INTEGER_LOW + 2 * WIDE_BIAS) | (high > INTEGER_HIGH + 2 * WIDE_BIAS);
     float special[TILE_ROWS * WIDE_GROUPS * VL];
-    if (__builtin_expect(rare, 0)) {
-        memcpy(special, t->c, sizeof special);
-        integer_rare(t, u, special);
-    }
+    const int rare = __builtin_expect(vi_sign_bits(low) != 0, 0) && integer_rare(t, u, special);
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = floor + (vu){0};
     for (size_t k = 0; k < L; k++) {
         vf y[WIDE_GROUPS];
