@@ -83,6 +83,31 @@ static inline vu vu_shift_right(vu x, uint32_t count)
 #endif
 }
 
+/* each lane by a count of its own; a count of 32 or more (as unsigned) leaves 0 */
+static inline vu vu_shift_right_each(vu x, vu count)
+{
+#if VL == 16
+    return (vu)_mm512_srlv_epi32((__m512i)x, (__m512i)count);
+#elif VL == 8
+    return (vu)_mm256_srlv_epi32((__m256i)x, (__m256i)count);
+#else
+    for (int l = 0; l < VL; l++) x[l] = count[l] < 32 ? x[l] >> count[l] : 0;
+    return x;
+#endif
+}
+
+static inline vu vu_shift_left_each(vu x, vu count)
+{
+#if VL == 16
+    return (vu)_mm512_sllv_epi32((__m512i)x, (__m512i)count);
+#elif VL == 8
+    return (vu)_mm256_sllv_epi32((__m256i)x, (__m256i)count);
+#else
+    for (int l = 0; l < VL; l++) x[l] = count[l] < 32 ? x[l] << count[l] : 0;
+    return x;
+#endif
+}
+
 /* narrow codes, one per lane */
 static inline vu vu_load_u8(const uint8_t *p)
 {

@@ -34,11 +34,20 @@ typedef struct {
     int32_t random_bits;     /* n of CM_STOCHASTIC, 1..32 */
 } cm_encode_spec;
 
+/* How the dropped fraction d and the n-bit random number r decide: the magnitude goes up iff */
+enum cm_stochastic_rule {
+    CM_STOCHASTIC_TRUNCATED = 0,    /* floor(d * 2^n) + r >= 2^n */
+    CM_STOCHASTIC_MIDPOINT = 1,     /* floor(d * 2^(n + 1)) + 2 r + 1 >= 2^(n + 1); n <= 31 */
+    CM_STOCHASTIC_NEAREST_EVEN = 2, /* round(d * 2^n) + r >= 2^n, ties to even; n <= 31 */
+    CM_STOCHASTIC_NEAREST_ODD = 3   /* the same, ties to odd */
+};
+
 /* Random bits for CM_STOCHASTIC: either given (one word per element) or Philox4x32-10, where element i takes word
  * (offset + i) mod 4 of the block with counter (offset + i) / 4. A function of (seed, index), never of threads. */
 typedef struct {
     const uint32_t *words;   /* NULL: counter based */
     uint64_t seed, offset;
+    int32_t rule;            /* enum cm_stochastic_rule */
 } cm_random;
 
 enum cm_e8m0_rule {

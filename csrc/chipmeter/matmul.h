@@ -95,6 +95,8 @@ enum cm_chain_order {
     CM_ORDER_F64 = 2                /* exact products added in binary64, k ascending, one rounding to binary32 */
 };
 
+enum cm_chain_rounding { CM_CHAIN_NEAREST = 0, CM_CHAIN_DOWNWARD = 1, CM_CHAIN_TOWARD_ZERO = 2 };
+
 /* IEEE arithmetic: each tile of depth is reduced in the given order from zero and added to the accumulator; with
  * tile = 0 the accumulator itself starts the one sequential chain. */
 typedef struct {
@@ -102,6 +104,7 @@ typedef struct {
     int32_t order;
     const void *a, *b, *c;          /* a: rows x depth; b: panels; c: rows x columns or NULL */
     void *d;
+    int32_t rounding;               /* enum cm_chain_rounding, of every operation */
 } cm_chain_args;
 
 enum cm_policy {
@@ -127,6 +130,15 @@ typedef struct {
     int32_t *d;
     int32_t clamp;                  /* 0: wrap modulo 2^32; else clamp once per this many k, at most 1024 */
 } cm_integer_args;
+
+typedef struct {
+    size_t rows, columns, depth;    /* depth in bytes of eight bits each; c, d: rows x columns int32; c may be NULL */
+    const uint8_t *a, *b;           /* strides as in cm_integer_args */
+    ptrdiff_t a_line, a_along, b_line, b_along;
+    const int32_t *c;
+    int32_t *d;
+    int32_t both;                   /* 1: count the bits set in a and b; 0: those in which they differ */
+} cm_binary_args;
 
 #define CM_LANES 32                 /* columns of B that lie side by side for the models of AMD */
 #define CM_EXPONENT_BIAS 128        /* of their packed exponents; a zero has a large negative one */
@@ -178,6 +190,8 @@ typedef struct {
     void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
     size_t (*integer_workspace)(void);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
+    size_t (*binary_workspace)(void);
+    void (*binary)(const cm_binary_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*grouped_workspace)(void);
     void (*grouped)(const cm_grouped_args *args, size_t row_begin, size_t row_end, void *workspace);
 } cm_matmul_kernels;

@@ -4,42 +4,66 @@
 
 #include "chipmeter/formats.h"
 
-enum cm_scale_rule {         /* the e8m0 byte of a block from its largest magnitude */
-    CM_SCALE_FLOOR = 0,      /* OCP MX v1.0: power of two of amax over that of the element maximum */
-    CM_SCALE_CEIL = 1,
-    CM_SCALE_EVEN = 2,       /* half an element ulp is added to amax first */
-    CM_SCALE_ROUND_UP = 3,   /* ceil(log2(amax / element maximum)): cuBLAS, Transformer Engine */
-    CM_SCALE_HEADROOM = 4,   /* one above floor; 0 for a zero block: Trainium quantize_mx since NKI 0.5 */
-    CM_SCALE_THREE_QUARTERS = 5 /* one above floor from a fraction of .75 on: compressed-tensors */
+enum cm_tile_scale {         /* how a tile gets its scale, and its elements their factor, from the largest magnitude */
+    CM_TILE_POWER,           /* an e8m0 byte; elements times 2^(127 - byte) */
+    CM_TILE_DIVIDE,          /* float32 amax / limit; x / scale (DeepSeek-V3) */
+    CM_TILE_RECIPROCAL,      /* the same scale; x * (1 / scale) (DeepGEMM) */
+    CM_TILE_MULTIPLIER,      /* S = limit / amax; x * S, and 1 / S is stored (Transformer Engine) */
+    CM_TILE_SYMMETRIC,       /* integers: amax / ((high - low) / 2) (torchao, as the next two) */
+    CM_TILE_NO_CLIPPING,     /* max(least / low, most / high) */
+    CM_TILE_AFFINE,          /* (most - least) / (high - low) and a zero point */
+    CM_TILE_TABLE,           /* float32 amax; x * (1 / max(amax, 1e-38)) (bitsandbytes) */
+    CM_TILE_FP4_TORCHAO,     /* e4m3 below a tensor scale, in the float32 operations of each library */
+    CM_TILE_FP4_TE,
+    CM_TILE_FP4_MODELOPT,
+    CM_TILE_FP4_COMPRESSED
+};
+enum cm_element_kind { CM_ELEMENT_FLOAT, CM_ELEMENT_INTEGER, CM_ELEMENT_TABLE };
+enum cm_zeros {
+    CM_ZEROS_KEPT,           /* with their sign */
+    CM_ZERO_NUMBERS_POSITIVE,/* -0 becomes +0; what rounds to zero from below keeps its sign */
+    CM_ZERO_CODES_POSITIVE   /* both become +0 */
 };
 
 typedef struct {
-    int32_t rule;                /* enum cm_scale_rule */
-    int32_t max_exponent;        /* exponent of the largest element value */
-    uint32_t max_fraction;       /* its 23-bit float32 fraction */
-    int32_t element_mantissa;
-    int32_t infinity_is_nan;     /* an infinite amax gives scale 255 */
-    const cm_encode_spec *element; /* saturating */
-} cm_mx_spec;
+    int32_t scale;               /* enum cm_tile_scale */
+    int32_t max_exponent;        /* POWER: byte = exponent of amax - max_exponent, ... */
+    uint32_t carry_from;         /* ... and 1 more for 23-bit fractions from here on (but for amax 0) */
+    int32_t carry_overflows;     /* a carry out of the largest exponent gives 255, as infinity does */
+    float limit;                 /* what amax becomes */
+    float smallest;              /* amax is at least this */
+    int32_t power_of_two;        /* float32 scales rounded up to powers of two */
+    float tensor;                /* FP4: the second level, what the library divides by or multiplies with */
+    float scale_min, scale_max;  /* FP4: clamp of the block scale before its cast */
+    uint32_t zero_scale;         /* FP4_COMPRESSED: the code for a scale that rounds to zero */
+    const cm_encode_spec *scale_encode;
+    const cm_decode_spec *scale_decode;
+    int32_t element_kind;        /* enum cm_element_kind */
+    const cm_encode_spec *element; /* FLOAT: saturating; nearest even, nearest away or toward zero */
+    int32_t ties_to_zero;        /* FLOAT: nearest away, of the float32 below */
+    int32_t zeros;               /* FLOAT: enum cm_zeros */
+    float unit;                  /* INTEGER: steps per 1 */
+    int32_t low, high, zero_point; /* INTEGER */
+    const float *midpoints;      /* TABLE: ascending; the code is how many are below */
+    int32_t midpoint_count, nan_code;
+} cm_tile_spec;
 
 typedef struct {
-    float tensor_scale;          /* second level s2; block scale = amax / 6 / s2 */
-    float scale_min, scale_max;  /* clamp of the block scale before its cast */
-    float element_max;           /* 6 for e2m1 */
-    const cm_encode_spec *scale; /* e4m3 */
-    const cm_decode_spec *scale_decode;
-    const cm_encode_spec *element;
-} cm_nvfp4_spec;
+    const float *x;
+    uint8_t *codes;
+    void *scales;                /* bytes of POWER and FP4, else float32; rows of tiles `scale_stride` apart */
+    int32_t *zeros;              /* NULL, or zero points as scales lie */
+    const uint32_t *amax;        /* NULL, or the bits of the one largest magnitude that all tiles take */
+    size_t height, width;
+    size_t stride, code_stride;  /* from row to row of x and of codes, in elements */
+    size_t rows, columns;        /* of a tile; those at the ends are smaller */
+    size_t scale_stride;
+} cm_tiling;
 
 typedef struct {
     /* bits of max |x| over n elements; any NaN gives a NaN */
     uint32_t (*amax_f32)(const float *x, size_t n);
-    /* x: blocks x block, contiguous; codes one byte per element, scales one byte per block */
-    void (*mx_f32)(const float *x, uint8_t *codes, uint8_t *scales, size_t blocks, size_t block, const cm_mx_spec *spec);
-    void (*nvfp4_f32)(const float *x, uint8_t *codes, uint8_t *scales, size_t blocks, size_t block, const cm_nvfp4_spec *spec);
-    /* codes of x / scale, where each of `rows` rows of n elements has its own scale */
-    void (*scaled_f32_u8)(const float *x, const float *scales, uint8_t *codes, size_t rows, size_t n, const cm_encode_spec *spec);
-    void (*scaled_f32_s8)(const float *x, const float *scales, int8_t *codes, size_t rows, size_t n, int32_t low, int32_t high);
+    void (*tiles_f32)(const cm_tiling *tiling, const cm_tile_spec *spec);
 } cm_quantize_kernels;
 
 #endif

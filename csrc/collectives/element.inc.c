@@ -1,5 +1,5 @@
 /* One type of accumulator; included with T, U (its unsigned image), NAME(x), FLOAT (0 or 1), NAN_MADE, NAN_CANONICAL,
- * QUIET and WIDE (in which it divides). */
+ * QUIET and WIDE (in which it divides); floats also FMA. */
 
 static inline U NAME(bits)(T x) { U b; memcpy(&b, &x, sizeof b); return b; }
 static inline T NAME(value)(U b) { T x; memcpy(&x, &b, sizeof x); return x; }
@@ -81,7 +81,12 @@ static inline __attribute__((always_inline)) NAME(vector) NAME(next)(NAME(vector
     case CM_REDUCE_PROD: return r * x;
 #else
     case CM_REDUCE_SUM: return (NAME(vector))((NAME(image))r + (NAME(image))x);
-    case CM_REDUCE_PROD: return (NAME(vector))((NAME(image))r * (NAME(image))x);
+    case CM_REDUCE_PROD:
+        if (sizeof(T) == 1) { /* no instruction multiplies bytes: those of even places and of odd ones, in words */
+            word_vector even = (word_vector)r * (word_vector)x & 0xff, odd = ((word_vector)r >> 8) * ((word_vector)x & 0xff00);
+            return (NAME(vector))(even | odd);
+        }
+        return (NAME(vector))((NAME(image))r * (NAME(image))x);
 #endif
     case CM_REDUCE_MIN: return NAME(pick)((NAME(image))(x < r), x, r);
     case CM_REDUCE_MAX: return NAME(pick)((NAME(image))(x > r), x, r);
@@ -148,6 +153,34 @@ static CM_NOINLINE void NAME(group)(void *acc, const void *start, const void *co
 #undef CM_CASE
 }
 
+#if FLOAT
+static inline __attribute__((always_inline)) void NAME(fuse_tile)(T *acc, const T *const *x, size_t m, size_t at, const size_t n, T scale)
+{
+    T r[256 / sizeof(T)];
+    int nan = 0;
+    memcpy(r, acc + at, n * sizeof(T));
+    for (size_t k = 0; k < m; k++)
+        for (size_t i = 0; i < n; i++) r[i] = FMA(x[k][at + i], scale, r[i]);
+    for (size_t i = 0; i < n; i++) nan |= r[i] != r[i];
+    if (__builtin_expect(!nan, 1)) {
+        memcpy(acc + at, r, n * sizeof(T));
+        return;
+    }
+    for (size_t k = 0; k < m; k++)
+        for (size_t i = at; i < at + n; i++) acc[i] = NAME(settle)(FMA(x[k][i], scale, acc[i]), x[k][i], acc[i]);
+}
+
+/* acc = round(x * scale + acc), one rounding, rank after rank */
+static CM_NOINLINE void NAME(fuse)(void *acc, const void *const *parts, size_t m, size_t n, T scale)
+{
+    enum { TILE = 256 / sizeof(T) };
+    const T *const *x = (const T *const *)parts;
+    size_t at = 0;
+    for (; at + TILE <= n; at += TILE) NAME(fuse_tile)(acc, x, m, at, TILE, scale);
+    NAME(fuse_tile)(acc, x, m, at, n - at, scale);
+}
+#endif
+
 static CM_NOINLINE void NAME(divide)(T *acc, size_t n, int64_t divisor)
 {
     for (size_t i = 0; i < n; i++) acc[i] = (T)((WIDE)acc[i] / (WIDE)divisor);
@@ -160,3 +193,4 @@ static CM_NOINLINE void NAME(divide)(T *acc, size_t n, int64_t divisor)
 #undef NAN_CANONICAL
 #undef QUIET
 #undef WIDE
+#undef FMA

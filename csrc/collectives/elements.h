@@ -9,6 +9,8 @@
 #include "tier.h"
 #include "vec.h"
 
+typedef uint16_t word_vector __attribute__((vector_size(4 * VL)));
+
 #define T float
 #define U uint32_t
 #define NAME(x) f32_##x
@@ -17,6 +19,7 @@
 #define NAN_CANONICAL CM_NAN32
 #define QUIET 0x400000u
 #define WIDE float
+#define FMA __builtin_fmaf
 #include "collectives/element.inc.c"
 
 #define T double
@@ -27,6 +30,7 @@
 #define NAN_CANONICAL CM_NAN64
 #define QUIET 0x8000000000000ull
 #define WIDE double
+#define FMA __builtin_fma
 #include "collectives/element.inc.c"
 
 #define T int8_t

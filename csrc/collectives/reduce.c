@@ -126,7 +126,7 @@ static void decode_small(float *y, const void *x, size_t n, const cm_reduce_spec
 
 static void encode_small(void *codes, const float *x, size_t n, const context *c)
 {
-    const cm_random random = {NULL, c->spec->seed, (uint64_t)c->step * c->spec->count + c->at};
+    const cm_random random = {NULL, c->spec->seed, (uint64_t)c->step * c->spec->count + c->at, CM_STOCHASTIC_TRUNCATED};
     if (c->spec->type == CM_REDUCE_CODE8) CM_NAME(cm_formats).encode_f32_u8(x, codes, n, c->spec->encode, &random);
     else CM_NAME(cm_formats).encode_f32_u16(x, codes, n, c->spec->encode, &random);
 }
@@ -164,28 +164,46 @@ static inline double odd_sum(double a, double b)
     return cm_float64(bits);
 }
 
-/* acc = round(x * scale + acc), one rounding; x decoded. A product of two bfloat16 or binary16 is exact in binary64 */
-static CM_NOINLINE void fuse(void *into, const void *from, size_t n, const context *c)
+/* acc = round(x * scale + acc), one rounding; x decoded, of 16 bits. A product of two of them is exact in binary64 */
+static void fuse_slow(float *acc, const float *x, size_t n, const context *c)
 {
-    const cm_reduce_spec *s = c->spec;
-    if (s->type == CM_REDUCE_F64) {
-        double *acc = into;
-        const double *x = from;
-        for (size_t i = 0; i < n; i++) acc[i] = f64_settle(__builtin_fma(x[i], s->scale, acc[i]), x[i], acc[i]);
-        return;
-    }
-    float *acc = into;
-    const float *x = from, scale = (float)s->scale;
-    if (s->type == CM_REDUCE_F32) {
-        for (size_t i = 0; i < n; i++) acc[i] = f32_settle(__builtin_fmaf(x[i], scale, acc[i]), x[i], acc[i]);
-        return;
-    }
-    uint16_t *codes = c->codes;
     for (size_t i = 0; i < n; i++) {
-        double product = f64_settle((double)x[i] * s->scale, x[i], 0), sum = f64_settle(odd_sum(product, acc[i]), product, acc[i]);
-        codes[i] = (uint16_t)cm_encode_f64(cm_bits64(sum), CM_NEAREST_EVEN, s->encode);
+        double product = f64_settle((double)x[i] * c->spec->scale, x[i], 0), sum = f64_settle(odd_sum(product, acc[i]), product, acc[i]);
+        uint16_t code = (uint16_t)cm_encode_f64(cm_bits64(sum), CM_NEAREST_EVEN, c->spec->encode);
+        decode_small(acc + i, &code, 1, c->spec);
     }
-    decode_small(acc, codes, n, s);
+}
+
+/* The same in binary32, where the product is exact too if it is neither tiny nor huge: the sum is rounded to odd, which
+ * leaves the rounding to 16 bits the only one. */
+static CM_NOINLINE void fuse_small(float *acc, const float *x, size_t n, const context *c)
+{
+    const vf scale = vf_set((float)c->spec->scale), tiny = vf_set(0x1p-126f), huge = vf_set(0x1p127f);
+    const vu sign = (vu){0} + 0x80000000u;
+    size_t i = 0;
+    for (; i + VL <= n; i += VL) {
+        vf own = vf_load(x + i), before = vf_load(acc + i), product = own * scale, sum = product + before;
+        vf part = sum - product, error = (product - (sum - part)) + (before - part);
+        vu inexact = (vu)(error != (vf){0}), odd = (vu){0} - ((vu)sum & 1u);
+        vu away = (vu)(((vu)error ^ (vu)sum) & sign) == 0; /* the exact sum is larger than its rounding */
+        vu step = (away & 1u) | (~away & 0xffffffffu);
+        vf rounded = (vf)((vu)sum + (step & inexact & ~odd));
+        vf size = (vf)((vu)product & ~sign);
+        vu good = (vu)((vf)((vu)sum & ~sign) < huge) & ((vu)(size >= tiny) | (vu)(own == (vf){0}));
+        if (__builtin_expect(vu_any(~good), 0)) fuse_slow(acc + i, x + i, VL, c);
+        else vf_store(acc + i, rounded);
+    }
+    fuse_slow(acc + i, x + i, n - i, c);
+    round_small(acc, n, c);
+}
+
+/* acc = round(x * scale + acc), one rounding, rank after rank; 16 bits: one rank, decoded */
+static void fuse(void *acc, const void *const *x, size_t m, size_t n, const context *c)
+{
+    if (c->spec->type == CM_REDUCE_F64) f64_fuse(acc, x, m, n, c->spec->scale);
+    else if (c->spec->type == CM_REDUCE_F32) f32_fuse(acc, x, m, n, (float)c->spec->scale);
+    else if (c->spec->encode->rounding == CM_NEAREST_EVEN) fuse_small(acc, x[0], n, c);
+    else fuse_slow(acc, x[0], n, c);
 }
 
 static CM_NOINLINE void scale_block(void *into, size_t n, const context *c)
@@ -221,7 +239,8 @@ static void add_rank(void *top, const void *x, size_t n, int first, int keep, co
         return;
     }
     if (s->scaling == CM_REDUCE_FUSED) {
-        fuse(top, operand(x, c->decoded, n, 0, c), n, c);
+        const void *own = operand(x, c->decoded, n, 0, c);
+        fuse(top, &own, 1, n, c);
         return;
     }
     const void *own = operand(x, c->decoded, n, s->scaling == CM_REDUCE_PRODUCT, c);
@@ -296,11 +315,11 @@ static size_t add_group(void *top, const void *const *inputs, size_t ranks, cons
 {
     const cm_reduce_spec *s = c->spec;
     const int small = is_small(s->type);
-    if (s->scaling != CM_REDUCE_PLAIN) return 0;
+    if (s->scaling != CM_REDUCE_PLAIN && (s->scaling != CM_REDUCE_FUSED || small)) return 0;
     if (small && (s->type != CM_REDUCE_BF16 || s->op != CM_REDUCE_SUM || !(c->plain_bf16 || s->wide))) return 0;
     const void *x[CM_GROUP + 1];
     /* a bfloat16 is loaded by its decoder, which quiets NaN; other types as they are */
-    const size_t loads = steps[0].code == CM_REDUCE_LOAD && !small;
+    const size_t loads = steps[0].code == CM_REDUCE_LOAD && !small && s->scaling == CM_REDUCE_PLAIN;
     if (left < loads + 2) return 0;
     const int code = steps[loads].code, first = code == CM_REDUCE_ADD_FIRST;
     if (!first && code != CM_REDUCE_ADD) return 0;
@@ -310,7 +329,8 @@ static size_t add_group(void *top, const void *const *inputs, size_t ranks, cons
         x[m] = (const char *)inputs[rank < ranks ? rank : rank - ranks] + at * storage_size(s->type);
     }
     if (m < 2) return 0;
-    if (!small) combine(top, loads ? x[0] : NULL, x + loads, m - loads, n, first, c);
+    if (s->scaling == CM_REDUCE_FUSED) fuse(top, x, m, n, c);
+    else if (!small) combine(top, loads ? x[0] : NULL, x + loads, m - loads, n, first, c);
     else if (s->wide) group_bf16_wide(top, NULL, (const uint16_t *const *)x, m, n, first);
     else group_bf16(top, NULL, (const uint16_t *const *)x, m, n, first);
     return m;

@@ -94,9 +94,9 @@ static inline __attribute__((always_inline)) uint32_t cm_encode_f64(uint64_t bit
                       (uint32_t)(magnitude >> 42), spec);
 }
 
-/* Stochastic rounding: with d the dropped fraction in units of the last place and r the low `random_bits` bits of
- * the word, round the magnitude up iff floor(d * 2^n) + r >= 2^n. Written for a binary64 image, which holds both. */
-static inline uint32_t cm_encode_stochastic(uint64_t bits, uint32_t word, const cm_encode_spec *spec)
+/* Stochastic rounding by the rule, on the low `random_bits` bits of the word. Written for a binary64 image, which holds
+ * every binary32. */
+static inline uint32_t cm_encode_stochastic(uint64_t bits, uint32_t word, int32_t rule, const cm_encode_spec *spec)
 {
     uint64_t negative = (uint64_t)((int64_t)bits >> 63);
     uint64_t magnitude = bits & 0x7fffffffffffffffull;
@@ -107,14 +107,14 @@ static inline uint32_t cm_encode_stochastic(uint64_t bits, uint32_t word, const 
     int64_t drop = 52 - spec->mantissa_bits + (lift < 0 ? -lift : 0);
     uint32_t n = (uint32_t)spec->random_bits;
     uint64_t r = n == 32 ? word : word & ((1u << n) - 1);
-    uint64_t q = 0, kept = 0;
-    if (drop < 64) { /* otherwise d < 2^-11, and below 2^-32 for drop >= 85: handled by the shifts that follow */
-        q = sig >> drop;
-        uint64_t rest = sig & ((1ull << drop) - 1);
-        kept = drop >= (int64_t)n ? rest >> (drop - n) : rest << (n - drop);
-    } else {
-        int64_t s = drop - (int64_t)n;
-        kept = s < 64 ? sig >> s : 0;
+    if (rule == CM_STOCHASTIC_MIDPOINT) n++, r = 2 * r + 1;
+    uint64_t q = drop < 64 ? sig >> drop : 0;
+    uint64_t rest = drop < 64 ? sig & ((1ull << drop) - 1) : sig;
+    int64_t s = drop - (int64_t)n; /* below the n bits that count */
+    uint64_t kept = s <= 0 ? rest << -s : s < 64 ? rest >> s : 0;
+    if (rule >= CM_STOCHASTIC_NEAREST_EVEN && s > 0 && s < 64) {
+        uint64_t below = rest & ((1ull << s) - 1), half = 1ull << (s - 1);
+        kept += below > half || (below == half && (kept & 1) == (rule == CM_STOCHASTIC_NEAREST_EVEN));
     }
     q += (kept + r) >> n;
     uint64_t code = q + ((uint64_t)(lift < 0 ? 0 : lift) << spec->mantissa_bits);

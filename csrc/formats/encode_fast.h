@@ -21,12 +21,17 @@ typedef struct {
     float magic;
 } cm_fast_spec;
 
-static inline int cm_fast_spec_holds(const cm_encode_spec *s)
+/* whether the code of -x is that of x with one bit flipped (or the lone zero and NaN), and infinity an overflow */
+static inline int cm_fast_symmetric(const cm_encode_spec *s)
 {
     int symmetric = (s->overflow[0] ^ s->sign[1]) == s->overflow[1] && s->zero[1] == s->sign[1];
     int fnuz = s->zero[1] == 0 && s->overflow[0] == s->overflow[1];
-    return s->rounding == CM_NEAREST_EVEN && s->has_sign && (symmetric || fnuz)
-           && s->infinity[0] == s->overflow[0] && s->infinity[1] == s->overflow[1];
+    return s->mantissa_bits < 23 && s->has_sign && (symmetric || fnuz) && s->infinity[0] == s->overflow[0] && s->infinity[1] == s->overflow[1];
+}
+
+static inline int cm_fast_spec_holds(const cm_encode_spec *s)
+{
+    return s->rounding == CM_NEAREST_EVEN && cm_fast_symmetric(s);
 }
 
 static inline cm_fast_spec cm_fast_spec_of(const cm_encode_spec *s)

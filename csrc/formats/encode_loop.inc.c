@@ -26,26 +26,31 @@ static CM_NOINLINE void CM_NAME(CM_LOOP)(const CM_SOURCE *restrict x, CM_CODE *r
         CM_ONE_MODE(CM_DOWN)
         CM_ONE_MODE(CM_ODD)
     default: {
-        uint32_t block[4];
-        for (size_t i = 0; i < n; i++) {
-            uint32_t word;
-            if (random->words) {
-                word = random->words[i];
-            } else {
-                uint64_t at = random->offset + i;
-                if (i == 0 || (at & 3) == 0) cm_philox4x32(at >> 2, random->seed, block);
-                word = block[at & 3];
-            }
-            if (x[i] != x[i]) /* widening would quiet the payload */
-                codes[i] = (CM_CODE)CM_ENCODE_ONE(CM_BITS(x[i]), CM_TOWARD_ZERO, spec);
+        cm_random left = *random; /* what the chunks to come use */
+#ifdef CM_STOCHASTIC
+        const int symmetric = cm_fast_symmetric(spec) && (sizeof(CM_CODE) == 4 || spec->shift == 0);
+#endif
+        for (uint32_t words[CM_FAST_CHUNK]; n;) {
+            const size_t count = n < CM_FAST_CHUNK ? n : CM_FAST_CHUNK;
+            const uint32_t *word = cm_random_words(words, count, &left);
+#ifdef CM_STOCHASTIC
+            if (count == CM_FAST_CHUNK && symmetric && CM_STOCHASTIC(x, word, codes, spec, random->rule) == 0)
+                ; /* no NaN: done */
             else
-                codes[i] = (CM_CODE)cm_encode_stochastic(cm_bits64((double)x[i]), word, spec);
+#endif
+                for (size_t i = 0; i < count; i++)
+                    if (x[i] != x[i]) /* widening would quiet the payload */
+                        codes[i] = (CM_CODE)CM_ENCODE_ONE(CM_BITS(x[i]), CM_TOWARD_ZERO, spec);
+                    else
+                        codes[i] = (CM_CODE)cm_encode_stochastic(cm_bits64((double)x[i]), word[i], random->rule, spec);
+            x += count, codes += count, n -= count;
         }
     }
     }
-#undef CM_ONE_MODE
 }
+#undef CM_ONE_MODE
 #undef CM_FAST
+#undef CM_STOCHASTIC
 #undef CM_SOURCE
 #undef CM_BITS
 #undef CM_CODE

@@ -2,10 +2,11 @@
 #include "formats/encode.h"
 #include "formats/encode_fast.h"
 #include "fpenv.h"
-#include "formats/philox.h"
+#include "formats/stochastic.h"
 #include "tier.h"
 
 #define CM_FAST cm_encode_fast_u8
+#define CM_STOCHASTIC cm_encode_stochastic_u8
 #define CM_SOURCE float
 #define CM_BITS cm_bits32
 #define CM_CODE uint8_t
@@ -14,6 +15,7 @@
 #include "formats/encode_loop.inc.c"
 
 #define CM_FAST cm_encode_fast_u16
+#define CM_STOCHASTIC cm_encode_stochastic_u16
 #define CM_SOURCE float
 #define CM_BITS cm_bits32
 #define CM_CODE uint16_t
@@ -22,6 +24,7 @@
 #include "formats/encode_loop.inc.c"
 
 #define CM_FAST cm_encode_fast_u32
+#define CM_STOCHASTIC cm_encode_stochastic_u32
 #define CM_SOURCE float
 #define CM_BITS cm_bits32
 #define CM_CODE uint32_t
@@ -180,12 +183,7 @@ CM_DECODE_ENTRY(u16_f32, uint16_t, vu_load_u16)
 
 static void CM_NAME(philox)(uint32_t *words, size_t n, uint64_t seed, uint64_t offset)
 {
-    uint32_t block[4];
-    for (size_t i = 0; i < n; i++) {
-        uint64_t at = offset + i;
-        if (i == 0 || (at & 3) == 0) cm_philox4x32(at >> 2, seed, block);
-        words[i] = block[at & 3];
-    }
+    cm_philox_fill(words, n, seed, offset);
 }
 
 const cm_format_kernels CM_NAME(cm_formats) = {

@@ -36,16 +36,23 @@
 #define CM_CHAIN(name) CM_JOIN(chain_f64, name)
 #include "matmul/chain.inc.c"
 
+static cm_fpenv enter(int32_t rounding)
+{
+    return rounding == CM_CHAIN_DOWNWARD ? cm_fpenv_enter_downward()
+           : rounding == CM_CHAIN_TOWARD_ZERO ? cm_fpenv_enter_toward_zero()
+           : cm_fpenv_enter();
+}
+
 void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end)
 {
-    cm_fpenv saved = cm_fpenv_enter();
+    cm_fpenv saved = enter(args->rounding);
     chain_f32_rows(args, row_begin, row_end);
     cm_fpenv_leave(saved);
 }
 
 void CM_NAME(cm_chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end)
 {
-    cm_fpenv saved = cm_fpenv_enter();
+    cm_fpenv saved = enter(args->rounding);
     chain_f64_rows(args, row_begin, row_end);
     cm_fpenv_leave(saved);
 }

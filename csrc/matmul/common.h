@@ -31,6 +31,8 @@ void CM_NAME(cm_flushed)(const cm_lanes_args *args, size_t row_begin, size_t row
 void CM_NAME(cm_floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
 size_t CM_NAME(cm_integer_workspace)(void);
 void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
+size_t CM_NAME(cm_binary_workspace)(void);
+void CM_NAME(cm_binary)(const cm_binary_args *args, size_t row_begin, size_t row_end, void *workspace);
 size_t CM_NAME(cm_grouped_workspace)(void);
 void CM_NAME(cm_grouped)(const cm_grouped_args *args, size_t row_begin, size_t row_end, void *workspace);
 

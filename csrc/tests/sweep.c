@@ -8,7 +8,7 @@ enum { SIZE_COUNT = sizeof SIZES / sizeof *SIZES, LARGEST = 3333 };
 static void encode(const cm_format_kernels *f, const float *x, const double *y, size_t n, int width, const cm_encode_spec *spec,
                    const uint32_t *words, uint64_t *h)
 {
-    const cm_random random = {words, 2026, ((uint64_t)1 << 34) + 1};
+    const cm_random random = {words, 2026, ((uint64_t)1 << 34) + 1, CM_STOCHASTIC_TRUNCATED};
     float *single = NEW(float, n);
     double *wide = NEW(double, n);
     void *codes = items(n, (size_t)width);
@@ -112,72 +112,103 @@ static uint64_t amax(const cm_kernels *k, const float *x)
     return h;
 }
 
-static uint64_t mx(const cm_kernels *k, const float *x)
+/* One tile shape over a matrix with a row and a column to spare, so that strides and tails are seen. */
+static void quantize(const cm_kernels *k, const float *x, size_t rows, size_t columns, size_t tiles, const cm_tile_spec *spec,
+                     uint64_t *h)
+{
+    const size_t width = columns == 1 ? tiles : columns * tiles + (rows > 1 ? columns / 3 : 0), height = rows > 1 ? 2 * rows + rows / 3 : 1;
+    const size_t across = (width + columns - 1) / columns, down = (height + rows - 1) / rows;
+    const int wide = spec->scale >= CM_TILE_DIVIDE && spec->scale <= CM_TILE_TABLE;
+    uint8_t *codes = NEW(uint8_t, height * width);
+    void *scales = items(down * across, wide ? 4 : 1);
+    int32_t *zeros = spec->scale == CM_TILE_AFFINE ? NEW(int32_t, down * across) : NULL;
+    const cm_tiling tiling = {x, codes, scales, zeros, NULL, height, width, width + (rows > 1), width, rows, columns, across};
+    k->quantize->tiles_f32(&tiling, spec);
+    hash(h, codes, height * width);
+    hash(h, scales, down * across * (wide ? 4 : 1));
+    if (zeros) hash(h, zeros, down * across * sizeof *zeros);
+    free(codes);
+    free(scales);
+    free(zeros);
+}
+
+/* flat blocks, blocks down columns, tiles of two dimensions, odd sizes */
+static void quantize_shapes(const cm_kernels *k, const float *x, const cm_tile_spec *spec, uint64_t *h)
+{
+    static const struct {
+        size_t rows, columns, tiles;
+    } shapes[] = {{1, 16, 201}, {1, 32, 101}, {1, 5, 101}, {1, 128, 21}, {1, 1500, 2}, {32, 1, 37}, {16, 1, 1}, {4, 24, 5}, {128, 7, 1}};
+    for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++)
+        quantize(k, x, shapes[s].rows, shapes[s].columns, shapes[s].tiles, spec, h);
+}
+
+static uint64_t powers(const cm_kernels *k, const float *x)
 {
     static const struct {
         const char *name;
         int32_t max_exponent;
-        uint32_t max_fraction;
-    } elements[] = {{"e4m3fn", 8, 0x600000}, {"e5m2", 15, 0x600000}, {"e2m3", 2, 0x700000}, {"e3m2", 4, 0x600000},
-                    {"e2m1", 2, 0x400000}};
-    static const size_t blocks_of[] = {32, 16, 5};
+    } elements[] = {{"e4m3fn", 8}, {"e5m2", 15}, {"e2m3", 2}, {"e3m2", 4}, {"e2m1", 2}};
+    static const uint32_t carries[] = {0x800000, 1, 0x780000, 0x600001, 0};
     uint64_t h = HASH_START;
     for (size_t e = 0; e < sizeof elements / sizeof *elements; e++)
-        for (int rule = CM_SCALE_FLOOR; rule <= CM_SCALE_ROUND_UP; rule++)
-            for (int infinity_is_nan = 0; infinity_is_nan < 2; infinity_is_nan++)
-                for (size_t b = 0; b < 3; b++) {
-                    const size_t block = blocks_of[b], blocks = 101, n = block * blocks;
-                    const layout *f = layout_named(elements[e].name);
-                    const cm_encode_spec element = encode_spec(f, CM_NEAREST_EVEN, 1);
-                    const cm_mx_spec spec = {rule, elements[e].max_exponent, elements[e].max_fraction, f->mantissa_bits,
-                                             infinity_is_nan, &element};
-                    uint8_t *codes = NEW(uint8_t, n), *scales = NEW(uint8_t, blocks);
-                    k->quantize->mx_f32(x, codes, scales, blocks, block, &spec);
-                    hash(&h, codes, n);
-                    hash(&h, scales, blocks);
-                    free(codes);
-                    free(scales);
-                }
+        for (size_t c = 0; c < sizeof carries / sizeof *carries; c++)
+            for (int rounding = CM_NEAREST_EVEN; rounding <= CM_TOWARD_ZERO; rounding++) {
+                const cm_encode_spec element = encode_spec(layout_named(elements[e].name), rounding, 1);
+                const cm_tile_spec spec = {.scale = CM_TILE_POWER, .max_exponent = elements[e].max_exponent, .carry_from = carries[c],
+                                           .carry_overflows = c == 2, .element = &element};
+                quantize_shapes(k, x, &spec, &h);
+            }
     return h;
 }
 
-static uint64_t nvfp4(const cm_kernels *k, const float *x)
+static uint64_t numbers(const cm_kernels *k, const float *x)
 {
-    static const float tensor_scales[] = {1, 0x1.234p-9f, 0x1.fep7f, 0x1p-140f};
-    enum { BLOCK = 16, BLOCKS = 201 };
+    static const char *const elements[] = {"e4m3fn", "e2m1", "e4m3fnuz"};
+    uint64_t h = HASH_START;
+    for (int scale = CM_TILE_DIVIDE; scale <= CM_TILE_MULTIPLIER; scale++)
+        for (int option = 0; option < 6; option++) {
+            const cm_encode_spec element = encode_spec(layout_named(elements[option % 3]), option == 4 ? CM_NEAREST_AWAY : CM_NEAREST_EVEN, 1);
+            const cm_tile_spec spec = {.scale = scale, .limit = option % 3 == 1 ? 6 : 240, .smallest = option % 2 ? 0x1p-13f : 0,
+                                       .power_of_two = option > 2, .element = &element, .ties_to_zero = option == 4,
+                                       .zeros = option == 4 ? CM_ZERO_CODES_POSITIVE : CM_ZEROS_KEPT};
+            quantize_shapes(k, x, &spec, &h);
+        }
+    return h;
+}
+
+static uint64_t integers(const cm_kernels *k, const float *x)
+{
+    static const float midpoints[] = {-0.75f, -0.25f, 0.125f, 0.5f};
+    uint64_t h = HASH_START;
+    for (int scale = CM_TILE_SYMMETRIC; scale <= CM_TILE_AFFINE; scale++)
+        for (int option = 0; option < 3; option++) {
+            const cm_tile_spec spec = {.scale = scale, .element_kind = CM_ELEMENT_INTEGER, .unit = 1, .low = option == 2 ? 0 : option ? -8 : -128,
+                                       .high = option == 2 ? 15 : option ? 7 : 127, .zero_point = option == 2 ? 8 : 0};
+            if (scale != CM_TILE_NO_CLIPPING || option < 2) quantize_shapes(k, x, &spec, &h);
+        }
+    const cm_tile_spec mxint8 = {.scale = CM_TILE_POWER, .carry_from = 0x800000, .element_kind = CM_ELEMENT_INTEGER, .unit = 64,
+                                 .low = -127, .high = 127};
+    quantize_shapes(k, x, &mxint8, &h);
+    const cm_tile_spec table = {.scale = CM_TILE_TABLE, .element_kind = CM_ELEMENT_TABLE, .midpoints = midpoints, .midpoint_count = 4,
+                                .nan_code = 2};
+    quantize_shapes(k, x, &table, &h);
+    return h;
+}
+
+static uint64_t fp4(const cm_kernels *k, const float *x)
+{
+    static const float tensors[] = {1, 0x1.234p-9f, 0x1.fep7f, 0x1p-140f};
     const cm_encode_spec element = encode_spec(layout_named("e2m1"), CM_NEAREST_EVEN, 1);
-    const cm_encode_spec scale = encode_spec(layout_named("e4m3fn"), CM_NEAREST_EVEN, 0);
+    const cm_encode_spec scale = encode_spec(layout_named("e4m3fn"), CM_NEAREST_EVEN, 1);
     const cm_decode_spec back = decode_spec(layout_named("e4m3fn"));
     uint64_t h = HASH_START;
-    for (size_t t = 0; t < sizeof tensor_scales / sizeof *tensor_scales; t++) {
-        const cm_nvfp4_spec spec = {tensor_scales[t], 0x1p-6f, 448, 6, &scale, &back, &element};
-        uint8_t *codes = NEW(uint8_t, BLOCK * BLOCKS), *scales = NEW(uint8_t, BLOCKS);
-        k->quantize->nvfp4_f32(x, codes, scales, BLOCKS, BLOCK, &spec);
-        hash(&h, codes, BLOCK * BLOCKS);
-        hash(&h, scales, BLOCKS);
-        free(codes);
-        free(scales);
-    }
-    return h;
-}
-
-static uint64_t scaled(const cm_kernels *k, const float *x, int integers)
-{
-    const float infinity = cm_float32(0x7f800000u), nan = cm_float32(0x7fc00000u);
-    const float by[] = {1, 0x1.8p-3f, 0x1.000002p2f, 0x1p-149f, 3.0e38f, 0x1p-126f, 7, infinity, nan};
-    enum { ROWS = sizeof by / sizeof *by };
-    uint64_t h = HASH_START;
-    for (size_t s = 1; s < SIZE_COUNT; s++) {
-        const size_t n = SIZES[s] / ROWS + 1;
-        uint8_t *codes = NEW(uint8_t, ROWS * n);
-        for (int option = 0; option < 3; option++) {
-            cm_encode_spec spec = encode_spec(&LAYOUTS[option], CM_NEAREST_EVEN, 1);
-            if (integers) k->quantize->scaled_f32_s8(x, by, (int8_t *)codes, ROWS, n, option ? -127 : -128, option == 2 ? 7 : 127);
-            else k->quantize->scaled_f32_u8(x, by, codes, ROWS, n, &spec);
-            hash(&h, codes, ROWS * n);
+    for (int rule = CM_TILE_FP4_TORCHAO; rule <= CM_TILE_FP4_COMPRESSED; rule++)
+        for (size_t t = 0; t < sizeof tensors / sizeof *tensors; t++) {
+            const cm_tile_spec spec = {.scale = rule, .limit = 6, .tensor = tensors[t], .scale_min = 0x1p-6f, .scale_max = 448,
+                                       .zero_scale = 0x20, .scale_encode = &scale, .scale_decode = &back, .element = &element,
+                                       .zeros = rule == CM_TILE_FP4_TE ? CM_ZERO_NUMBERS_POSITIVE : CM_ZEROS_KEPT};
+            quantize_shapes(k, x, &spec, &h);
         }
-        free(codes);
-    }
     return h;
 }
 
@@ -201,10 +232,10 @@ size_t sweep_formats(const cm_kernels *k, result *out)
     fill_f32(blocks, 4096, 4);
     fill_between(blocks + 1024, 3072, -20, 8, 5); /* most blocks finite, or every scale would be NaN */
     *out++ = (result){"amax_f32", amax(k, x)};
-    *out++ = (result){"mx_f32", mx(k, blocks)};
-    *out++ = (result){"nvfp4_f32", nvfp4(k, blocks)};
-    *out++ = (result){"scaled_f32_u8", scaled(k, x, 0)};
-    *out++ = (result){"scaled_f32_s8", scaled(k, x, 1)};
+    *out++ = (result){"tiles powers", powers(k, blocks)};
+    *out++ = (result){"tiles numbers", numbers(k, blocks)};
+    *out++ = (result){"tiles integers", integers(k, blocks)};
+    *out++ = (result){"tiles fp4", fp4(k, blocks)};
     free(x);
     free(y);
     free(words);

@@ -103,7 +103,7 @@ static uint64_t chain(const cm_kernels *k, int wide)
                 if (wide) fill_f64(c, m * n, s + 80);
                 else fill_f32(c, m * n, s + 80);
                 void *panels = panels_of(b, depth, n, size);
-                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d};
+                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d, CM_CHAIN_NEAREST};
                 void (*kernel)(const cm_chain_args *, size_t, size_t) = wide ? k->matmul->chain_f64 : k->matmul->chain_f32;
                 kernel(&args, 0, m / 2);
                 kernel(&args, m / 2, m);
@@ -191,6 +191,36 @@ static uint64_t integer(const cm_kernels *k)
     return h;
 }
 
+static uint64_t binary(const cm_kernels *k)
+{
+    uint64_t h = HASH_START;
+    for (size_t s = 0; s < SHAPE_COUNT; s++)
+        for (int both = 0; both < 2; both++) {
+            const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = 5 * SHAPES[s].depth;
+            uint8_t *a = NEW(uint8_t, m * depth), *b = NEW(uint8_t, depth * n), *again = NEW(uint8_t, depth * n);
+            int32_t *c = NEW(int32_t, m * n), *d = NEW(int32_t, m * n), *e = NEW(int32_t, m * n);
+            void *workspace = items(k->matmul->binary_workspace(), 1);
+            uint64_t state = s + 200;
+            for (size_t i = 0; i < m * depth; i++) a[i] = (uint8_t)next_random(&state);
+            for (size_t i = 0; i < depth * n; i++) b[i] = (uint8_t)next_random(&state);
+            for (size_t i = 0; i < m * n; i++) c[i] = INT32_MAX - (int32_t)(i % 7 * 1000);
+            memset(a, 0xff, depth); /* every bit of a line counts */
+            cm_binary_args args = {m, n, depth, a, b, (ptrdiff_t)depth, 1, 1, (ptrdiff_t)n, c, d, both};
+            k->matmul->binary(&args, 0, m, workspace);
+            hash(&h, d, m * n * sizeof *d);
+
+            for (size_t i = 0; i < depth; i++) /* as for integers */
+                for (size_t j = 0; j < n; j++) again[j * depth + i] = b[i * n + j];
+            args.b = again, args.b_line = (ptrdiff_t)depth, args.b_along = 1, args.d = e;
+            k->matmul->binary(&args, 0, m / 2, workspace);
+            k->matmul->binary(&args, m / 2, m, workspace);
+            EXPECT(memcmp(d, e, m * n * sizeof *d) == 0, "binary: strides or a split over rows changed bits");
+            void *all[] = {a, b, again, c, d, e, workspace};
+            for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+        }
+    return h;
+}
+
 /* models of AMD: the model, layouts of a and b, products per step, depth of an instruction, fraction bits, groups */
 static const struct {
     const char *model, *a, *b;
@@ -262,5 +292,6 @@ size_t sweep_matmul(const cm_kernels *k, result *out)
     *out++ = (result){"policy element sums", policy(k, CM_POLICY_ELEMENT_SUMS)};
     *out++ = (result){"fma_f32", elementwise(k)};
     *out++ = (result){"integer", integer(k)};
+    *out++ = (result){"binary", binary(k)};
     return (size_t)(out - start);
 }

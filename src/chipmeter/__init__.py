@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
     from chipmeter.matmul import matmul, sensitivity
+    from chipmeter.planning import best_plan, best_serving
     from chipmeter.quantize import QuantizedTensor, quantize, sqnr
     from chipmeter.verify import verify
 
@@ -37,6 +38,8 @@ __all__ = [
     "all_gather",
     "all_reduce",
     "all_to_all",
+    "best_plan",
+    "best_serving",
     "broadcast",
     "cast",
     "chip",
@@ -68,6 +71,8 @@ _LATER = {
     "all_to_all": "chipmeter.collectives",
     "broadcast": "chipmeter.collectives",
     "reduce_scatter": "chipmeter.collectives",
+    "best_plan": "chipmeter.planning",
+    "best_serving": "chipmeter.planning",
     "cast": "chipmeter.formats",
     "chip": "chipmeter.chips",
     "system": "chipmeter.chips",

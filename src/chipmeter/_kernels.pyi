@@ -10,7 +10,6 @@ _F64: TypeAlias = NDArray[np.float64]
 _U8: TypeAlias = NDArray[np.uint8]
 _U16: TypeAlias = NDArray[np.uint16]
 _U32: TypeAlias = NDArray[np.uint32]
-_I8: TypeAlias = NDArray[np.int8]
 _I16: TypeAlias = NDArray[np.int16]
 _I32: TypeAlias = NDArray[np.int32]
 _Pair: TypeAlias = tuple[int, int]
@@ -62,12 +61,24 @@ class DecodeSpec:
         zero_bits: int,
     ) -> None: ...
 
-def encode_f32_u8(x: _F32, codes: _U8, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
-def encode_f32_u16(x: _F32, codes: _U16, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
-def encode_f32_u32(x: _F32, codes: _U32, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
-def encode_f64_u8(x: _F64, codes: _U8, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
-def encode_f64_u16(x: _F64, codes: _U16, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
-def encode_f64_u32(x: _F64, codes: _U32, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int) -> None: ...
+def encode_f32_u8(
+    x: _F32, codes: _U8, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int, rule: int = 0
+) -> None: ...
+def encode_f32_u16(
+    x: _F32, codes: _U16, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int, rule: int = 0
+) -> None: ...
+def encode_f32_u32(
+    x: _F32, codes: _U32, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int, rule: int = 0
+) -> None: ...
+def encode_f64_u8(
+    x: _F64, codes: _U8, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int, rule: int = 0
+) -> None: ...
+def encode_f64_u16(
+    x: _F64, codes: _U16, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int, rule: int = 0
+) -> None: ...
+def encode_f64_u32(
+    x: _F64, codes: _U32, spec: EncodeSpec, words: _U32 | None, seed: int, offset: int, rule: int = 0
+) -> None: ...
 def encode_f32_e8m0(x: _F32, codes: _U8, spec: E8M0Spec) -> None: ...
 def encode_f64_e8m0(x: _F64, codes: _U8, spec: E8M0Spec) -> None: ...
 def decode_u8_f32(codes: _U8, x: _F32, spec: DecodeSpec) -> None: ...
@@ -76,30 +87,47 @@ def philox(words: _U32, seed: int, offset: int) -> None: ...
 
 # quantize
 def amax_f32(x: _F32) -> int: ...
-def mx_f32(
+
+@final
+class TileSpec:
+    def __init__(
+        self,
+        scale: int,
+        element_kind: int,
+        *,
+        max_exponent: int = 0,
+        carry_from: int = 0,
+        carry_overflows: bool = False,
+        limit: float = 1,
+        smallest: float = 0,
+        power_of_two: bool = False,
+        tensor: float = 1,
+        scale_min: float = 0,
+        scale_max: float = 0,
+        zero_scale: int = 0,
+        scale_encode: EncodeSpec | None = None,
+        scale_decode: DecodeSpec | None = None,
+        element: EncodeSpec | None = None,
+        ties_to_zero: bool = False,
+        zeros: int = 0,
+        unit: float = 1,
+        low: int = 0,
+        high: int = 0,
+        zero_point: int = 0,
+        midpoints: _F32 | None = None,
+        nan_code: int = 0,
+    ) -> None: ...
+
+def tiles_f32(
     x: _F32,
     codes: _U8,
-    scales: _U8,
-    rule: int,
-    max_exponent: int,
-    max_fraction: int,
-    infinity_is_nan: bool,
-    element: EncodeSpec,
+    scales: _U8 | _F32,
+    zeros: _I32 | None,
+    amax: _U32 | None,
+    rows: int,
+    columns: int,
+    spec: TileSpec,
 ) -> None: ...
-def nvfp4_f32(
-    x: _F32,
-    codes: _U8,
-    scales: _U8,
-    tensor_scale: float,
-    scale_min: float,
-    scale_max: float,
-    element_max: float,
-    scale: EncodeSpec,
-    scale_decode: DecodeSpec,
-    element: EncodeSpec,
-) -> None: ...
-def scaled_f32_u8(x: _F32, scales: _F32, codes: _U8, element: EncodeSpec) -> None: ...
-def scaled_f32_s8(x: _F32, scales: _F32, codes: _I8, low: int, high: int) -> None: ...
 
 # floating-point environment
 @final
@@ -191,10 +219,10 @@ def grouped(
     workspace: _U8,
 ) -> None: ...
 def chain_f32(
-    a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, row_begin: int, row_end: int
+    a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, rounding: int, row_begin: int, row_end: int
 ) -> None: ...
 def chain_f64(
-    a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, row_begin: int, row_end: int
+    a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, rounding: int, row_begin: int, row_end: int
 ) -> None: ...
 def fma_f32(x: _F32, y: _F32, z: _F32, out: _F32) -> None: ...
 def policy(
@@ -212,6 +240,10 @@ def integer(
     row_begin: int,
     row_end: int,
     workspace: _U8,
+) -> None: ...
+def binary_workspace() -> int: ...
+def binary(
+    a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int, workspace: _U8
 ) -> None: ...
 def lane_rows(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I32, spans: _I16) -> None: ...
 def lane_panels(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I16, spans: _I16) -> None: ...

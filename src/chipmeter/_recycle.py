@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-SMALLEST = 8 << 20
+SMALLEST = 4 << 20
 CAPACITY = 256 << 20
 
 _lock = threading.Lock()

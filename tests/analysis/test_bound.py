@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chipmeter.analysis import bound, exact_product
-from chipmeter.analysis.exact import plus, values
+from chipmeter.analysis.exact import factors, plus
 from chipmeter.identification.vectors import Batch, batches
 from chipmeter.matmul import Order, Unit, matmul, unit, units
 
@@ -31,7 +31,7 @@ def worst(one: Unit, batch: Batch) -> float:
     sa, sb = (None, None) if scales is None else scales
     if c is not None:  # finite, and no integer so near a limit that a partial sum would reach it
         c = np.where(np.isfinite(c), c, 0).astype(c.dtype) if one.d != "s32" else c % 1000
-    x, y = values(a, one.a, sa, one, rows=True), values(b, one.b, sb, one, rows=False)
+    x, y = factors(a, b, scales, one)
     z = None if c is None else c.astype(np.float64)
     limit = bound(a, b, c, one, scales)
     assert limit is not None

@@ -13,7 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import chipmeter as cm
+from chipmeter.collectives import trees
 from chipmeter.collectives.algorithms import ALGORITHMS
+from chipmeter.collectives.explain import explain
 from chipmeter.collectives.plans import Segment, Shape
 from chipmeter.collectives.program import compile_tree
 from chipmeter.collectives.run import Arithmetic, all_reduce, reduce, reduce_scatter, reduce_shards
@@ -77,6 +79,53 @@ def test_random_associations_equal_the_reference(
             got = row.astype(np.float64)
             same = (row.view(codes.dtype) == np.array(want, codes.dtype)) | (np.isnan(got) & np.isnan(expected))
             assert same.all(), (tier, int(np.argmin(same)))
+
+
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+
+@settings(max_examples=60)
+@given(
+    st.one_of(
+        associations(),
+        st.integers(2, 20).map(lambda n: (n, trees.chain(list(range(n))))),
+        st.integers(2, 20).map(lambda n: (n, trees.right_chain(list(range(n))))),
+    ),
+    st.sampled_from([*sorted(LAYOUTS), *INTEGERS]),
+    st.sampled_from(["sum", "prod", "min", "max", "min_select", "max_select"]),
+    st.sampled_from(["storage", "float32"]),
+    st.sampled_from(["any code", "numbers", "numbers and zeros of both signs"]),
+    st.integers(0, 2**32),
+)
+def test_long_vectors_have_the_bits_of_short_ones(
+    association: tuple[int, Tree], name: str, op: Any, accumulate: Any, values: str, seed: int
+) -> None:
+    """Whole vectors take several ranks in one pass, plain operations first; few elements go one step at a time."""
+    n, tree = association
+    kind, count, few = dtype(name), 701, 7
+    rng = np.random.default_rng(seed)
+    x = rng.integers(0, 256, (n, count * kind.itemsize), dtype=np.uint8).view(kind)
+    if values != "any code" and name not in INTEGERS:
+        x = (rng.standard_normal((n, count)) * 4).astype(kind)
+        if "zeros" in values:
+            x[rng.random(x.shape) < 0.7] = 0.0
+            x[rng.random(x.shape) < 0.3] *= kind.type(-1.0)
+            x[:, 650][rng.random(n) < 0.5] = np.nan
+    for tier in cm.tiers():
+        before = cm.tier()
+        cm.use_tier(tier)
+        whole, parts = np.empty((1, count), kind), np.empty((1, count), kind)
+        plan = ((Segment(0, count, tree),),)
+        reduce_shards(x, plan, Arithmetic(op, accumulate), whole, 1, 1)
+        short = tuple(Segment(a, min(a + few, count), tree) for a in range(0, count, few))
+        reduce_shards(x, (short,), Arithmetic(op, accumulate), parts, 1, 1)
+        both = np.empty_like(x)
+        reduce_shards(x, plan, Arithmetic(op, accumulate), both, n, 1)
+        cm.use_tier(before)
+        assert whole.tobytes() == parts.tobytes() == both[0].tobytes() == both[-1].tobytes(), tier
+    if name in INTEGERS and op in ("sum", "prod"):
+        wanted = (np.add if op == "sum" else np.multiply).reduce(x, axis=0, dtype=kind)
+        assert (whole[0] == wanted).all()
 
 
 @pytest.mark.parametrize("name", sorted(ALGORITHMS))
@@ -143,6 +192,24 @@ def test_a_fused_bfloat16_average_is_rounded_once() -> None:
         assert total == float(value)
 
 
+@pytest.mark.parametrize("name", ["float64", "float32", "bfloat16", "float16"])
+def test_fused_averages_of_long_vectors_have_the_bits_of_short_ones(
+    rng: np.random.Generator, tier: str, name: str
+) -> None:
+    """Three elements at a time never fill a vector: there the sum rounded to odd is taken in binary64."""
+    kind, n, count = dtype(name), 5, 601
+    tree = trees.chain(list(range(n)))
+    for x in (
+        rng.integers(0, 256, (n, count * kind.itemsize), dtype=np.uint8).view(kind),
+        np.ldexp(rng.standard_normal((n, count)), rng.integers(-14, 8, (n, count))).astype(kind),
+    ):
+        whole, parts = np.empty((1, count), kind), np.empty((1, count), kind)
+        reduce_shards(x, ((Segment(0, count, tree),),), Arithmetic("avg"), whole, 1, 1)
+        short = tuple(Segment(a, min(a + 3, count), tree) for a in range(0, count, 3))
+        reduce_shards(x, (short,), Arithmetic("avg"), parts, 1, 1)
+        assert whole.tobytes() == parts.tobytes()
+
+
 def test_stochastic_sums_depend_on_the_seed_alone(tier: str) -> None:
     x = np.full((4, 1000), 1.0, ml_dtypes.bfloat16)
     x[0] = 256
@@ -171,9 +238,26 @@ def test_a_schedule_of_ones_own() -> None:
 
 def test_rooted_and_scattered(rng: np.random.Generator) -> None:
     x = rng.standard_normal((4, 8, 3)).astype(np.float32)
-    assert reduce(x, "binomial", root=1).shape == (8, 3)
+    root, scattered = np.empty((8, 3), np.float32), np.empty((4, 2, 3), np.float32)
+    assert reduce(x, "binomial", root=1, out=root) is root
+    np.testing.assert_array_equal(root, reduce(x, "binomial", root=1))
     whole = all_reduce(x, "recursive_doubling")
-    np.testing.assert_array_equal(reduce_scatter(x, "rabenseifner"), whole[0].reshape(4, 2, 3))
+    assert reduce_scatter(x, "rabenseifner", out=scattered) is scattered
+    np.testing.assert_array_equal(scattered, whole[0].reshape(4, 2, 3))
+    with pytest.raises(ValueError, match="out overlaps an input"):
+        reduce(x, out=x[0])
+
+
+def test_collnet_adds_inside_nodes_first() -> None:
+    """Two nodes of three GPUs; the network adds the nodes' sums, three or more of them with one rounding."""
+    x = np.float32([[1], [2**-24], [2**-24], [2**-24], [2**-24], [2**-24]])
+    first, second = x[0, 0] + (x[1, 0] + x[2, 0]), x[3, 0] + (x[4, 0] + x[5, 0])
+    assert all_reduce(x, "collnet/chain", grid=(3, 2))[0, 0] == first + second
+    direct = np.arange(6 * 3, dtype=np.float32).reshape(6, 3)
+    assert explain("collnet/direct", 6, 3, 1, grid=(3, 2)).expressions == ("((x1 + x0) + x2) + ((x4 + x3) + x5)",)
+    np.testing.assert_array_equal(all_reduce(direct, "collnet/direct", grid=(3, 2))[4], direct.sum(axis=0))
+    with pytest.raises(ValueError, match="GPUs of a node and nodes"):
+        all_reduce(x, "collnet/chain", grid=(3, 2, 1))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def test_a_third_more_work_of_recomputation_shows() -> None:
     import msgspec
 
     base = training_step(preset("llama-3.1-70b"), chip("h100"), PLAN)
-    again = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, recompute=1.0))
+    again = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, recompute="full"))
     adapters = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, adapters=True))
     assert 1.15 * base.seconds < again.seconds < 1.45 * base.seconds
     assert adapters.seconds < base.seconds
@@ -53,3 +53,14 @@ def test_experts_narrow_formats_and_pools_have_factors_of_their_own() -> None:
     assert first_token("deepseek-v3", "h200", LOAD).seconds > together.seconds
     crowd = msgspec.structs.replace(LOAD, sequences=512)
     assert first_token("llama-3.1-70b", "h100", crowd).seconds > first_token("llama-3.1-70b", "h100", LOAD).seconds
+
+
+def test_what_no_run_of_a_family_had_widens_the_interval() -> None:
+    # No measured run on a TPU is tensor-parallel, so that part's weight is the prior's, and less sure.
+    alone, group = (
+        training_step("llama-3.1-70b", "tpu_v5p", Plan(chips=64, batch=64, seq=8192, zero=3, tensor=tensor))
+        for tensor in (1, 8)
+    )
+    assert group.parts["tensor"] > 0
+    assert group.high / group.seconds > alone.high / alone.seconds
+    assert group.low / group.seconds < alone.low / alone.seconds

@@ -9,11 +9,18 @@ from hypothesis import strategies as st
 from chipmeter.cost.device import Device, device
 from chipmeter.cost.diffusion import DENOISERS, Generation, find_denoiser, generation_parts
 from chipmeter.cost.network import collective_seconds
-from chipmeter.cost.residency import classic_activations, layer_activations, sharded_peak, static_bytes
+from chipmeter.cost.plan import RECOMPUTE, SCHEDULES, Plan, Plans
+from chipmeter.cost.residency import (
+    classic_activations,
+    fullest_stage,
+    layer_activations,
+    static_bytes,
+    total_bytes,
+)
 from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts, prompt_seconds, weight_bytes
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.terms import Terms, evaluate, fit_terms, flags
-from chipmeter.cost.training import PARTS, Plan, model_flops, step_parts
+from chipmeter.cost.training import PARTS, model_flops, step_parts
 from chipmeter.workloads import preset
 
 CHIPS = ["a100_80", "h100_sxm", "b200", "gb300", "tpu_v5e", "tpu_v7", "trn2", "mi300x"]
@@ -29,10 +36,16 @@ plans = st.builds(
     virtual=st.sampled_from([1, 4]),
     context=st.sampled_from([1, 2]),
     expert=st.sampled_from([1, 8]),
-    recompute=st.sampled_from([0.0, 1.0]),
-    sharded=st.booleans(),
+    schedule=st.sampled_from(sorted(SCHEDULES)),
+    recompute=st.sampled_from(sorted(RECOMPUTE)),
+    zero=st.sampled_from([0, 1, 2, 3]),
+    sequence_parallel=st.booleans(),
     adapters=st.booleans(),
 )
+
+
+def parts_of(model: Shape, chip: Device, plan: Plan) -> dict[str, float]:
+    return {name: float(part.max()) for name, part in step_parts(model, chip, Plans.of([plan])).items()}
 
 
 def faster(chip: Device, by: float) -> list[Device]:
@@ -48,18 +61,18 @@ def faster(chip: Device, by: float) -> list[Device]:
 @given(name=st.sampled_from(CHIPS), model=st.sampled_from(sorted(MODELS)), plan=plans, by=st.floats(1.0, 6.0))
 def test_a_faster_part_never_slows_a_training_step(name: str, model: str, plan: Plan, by: float) -> None:
     chip = device(name)
-    base = step_parts(MODELS[model], chip, plan)
+    base = parts_of(MODELS[model], chip, plan)
     assert tuple(base) == PARTS
     assert min(base.values()) >= 0
     for better in faster(chip, by):
-        assert sum(step_parts(MODELS[model], better, plan).values()) <= sum(base.values()) * (1 + 1e-9)
+        assert sum(parts_of(MODELS[model], better, plan).values()) <= sum(base.values()) * (1 + 1e-9)
 
 
 @given(name=st.sampled_from(CHIPS), plan=plans)
 def test_products_and_attention_take_at_least_their_flops(name: str, plan: Plan) -> None:
-    plan = msgspec.structs.replace(plan, adapters=False, recompute=0.0, context=1)
+    plan = msgspec.structs.replace(plan, adapters=False, recompute="none", context=1)
     chip, model = device(name), MODELS["llama-3.1-70b"]
-    parts = step_parts(model, chip, plan)
+    parts = parts_of(model, chip, plan)
     tokens = plan.microbatches * plan.micro * plan.seq
     linear = 6.0 * model.dense_weights * tokens / plan.tensor / plan.pipeline
     assert parts["linear"] >= linear / chip.rate("bf16") * (1 - 1e-9)
@@ -166,8 +179,11 @@ def test_published_activation_memory_is_met() -> None:
 
 def test_sharded_peaks_order_by_policy() -> None:
     model = MODELS["llama-3.1-8b"]
-    plan = Plan(chips=8, batch=16, seq=8192, micro=2, sharded=True)
-    peaks = [sharded_peak(model, plan, policy) for policy in ("full", "selective op", "none")]
+    layouts = [
+        Plan(chips=8, batch=16, seq=8192, micro=2, zero=3, recompute=policy)
+        for policy in ("full", "selective op", "none")
+    ]
+    peaks = total_bytes(fullest_stage(model, Plans.of(layouts))).tolist()
     assert peaks == sorted(peaks)
     assert peaks[1] / 2**30 == pytest.approx(82.4, rel=0.07)
     assert layer_activations(model, 2.0, 1.0) == 2 * layer_activations(model, 1.0, 1.0)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 
-from chipmeter.matmul import Chain, ExactDot, FlooredDot, FlushedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul import BinaryDot, Chain, ExactDot, FlooredDot, FlushedDot, IntegerDot, PairedHalves, Unit
 from chipmeter.matmul.operands import operand_dtype
+from chipmeter.matmul.units import INTEGERS
 from chipmeter.reference import matmul as models
 from chipmeter.reference.ieee import add
 from chipmeter.reference.layouts import LAYOUTS
@@ -35,7 +37,9 @@ def padded(codes: list[int], size: int, filler: int = 0) -> list[int]:
 def chain(unit: Unit, model: Chain, a: list[int], b: list[int], c: int | None, sa: list[int], sb: list[int]) -> int:
     """Tiles from zero added to the accumulator, or one chain that starts at it."""
     if model.tile == 0:  # whole instructions: a padding zero turns an accumulator of -0 to +0
-        dot = models.sequential_dot(padded(a, unit.k), padded(b, unit.k), c or 0, unit.a, unit.b, unit.d)
+        dot = models.sequential_dot(
+            padded(a, unit.k), padded(b, unit.k), c or 0, unit.a, unit.b, unit.d, rounding=model.rounding
+        )
         return canonical(dot, unit.d)
     total, block = c, unit.scale_block
     for k in range(0, len(a), model.tile):
@@ -72,7 +76,10 @@ def one_output(unit: Unit, a: list[int], b: list[int], c: int | None, sa: list[i
     match model:
         case IntegerDot():
             overflow = "clamp" if model.clamp else "wrap"
+            a, b = ([x % (1 << int(kind[1:])) for x in codes] for codes, kind in ((a, unit.a), (b, unit.b)))
             return models.integer_dot(a, b, c or 0, unit.a, unit.b, lanes=unit.k, overflow=overflow)
+        case BinaryDot():
+            return models.binary_dot(a, b, c or 0, model.operation)
         case PairedHalves():
             half = unit.d == "f16"
             return models.two_pass_truncated_dot(padded(a, 32), padded(b, 32), c or 0, unit.a, unit.b, half=half)
@@ -131,10 +138,13 @@ MODES = ("raw", "finite", "few", "sparse", "cancel", "tiny", "huge", "wide")
 def draw_codes(kind: str, shape: tuple[int, int], rng: np.random.Generator) -> Array:
     """Rows of codes of an operand type, each in another of MODES."""
     dtype = operand_dtype(kind)
-    if kind in ("s8", "u8"):
-        x = rng.integers(0, 256, shape, dtype=np.uint8)
-        x[::3] = rng.choice(np.uint8([0x7F, 0x80, 0xFF, 0]), x[::3].shape)
-        return x.view(dtype)
+    if kind == "b1":
+        return rng.random(shape) < rng.choice([0.1, 0.5, 0.9, 1.0], (shape[0], 1))
+    if kind in INTEGERS:
+        ends = ml_dtypes.iinfo(dtype)
+        x = rng.integers(ends.min, ends.max + 1, shape)
+        x[::3] = rng.choice([ends.min, ends.max, 0, -1 if ends.min else 1], x[::3].shape)
+        return x.astype(dtype)
     layout = LAYOUTS[kind]
     word = np.dtype(f"u{dtype.itemsize}")
     rows = []

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chipmeter as cm
-from chipmeter.matmul import Chain, IntegerDot, Unit, unit, units
+from chipmeter.matmul import BinaryDot, Chain, IntegerDot, Unit, unit, units
 from chipmeter.matmul.operands import operand_dtype
 
 Array = np.ndarray[Any, Any]
@@ -120,7 +120,7 @@ def test_names_say_the_types() -> None:
         arch, _, instruction = name.partition("/")
         assert arch
         assert instruction.split(".")[1:] == [u.a, u.b, u.c, u.d]
-        assert isinstance(u.model, IntegerDot) == (u.d == "s32")
+        assert isinstance(u.model, (IntegerDot, BinaryDot)) == (u.d == "s32")
 
 
 @pytest.mark.parametrize("name", ["trn2/fp8", "neuroncore-v3/matmul-double-row.e5m2.e4m3ieee.f32.f32", "neuroncore-v2/matmul.e3m4.e3m4.f32.f32",

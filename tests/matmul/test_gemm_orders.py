@@ -334,8 +334,10 @@ def test_other_refusals() -> None:
         cm.matmul(X, X.T, unit="h100/bf16", gemm="bf16x3")
     with pytest.raises(ValueError, match="a and b must share K"):
         cm.matmul(f32, f32, unit="h100/bf16", gemm="bf16x3")
-    with pytest.raises(ValueError, match="an epilogue takes float32 accumulators"):
-        cm.matmul(small, small.T, unit="h100/int8", gemm=Gemm(None, Epilogue()))
+    with pytest.raises(ValueError, match=r"an epilogue takes f32 accumulators, or s32 .*; ampere/mma.f64.* gives f64"):
+        cm.matmul(f64, f64.T, unit="a100/fp64", gemm=Gemm(None, Epilogue()))
+    with pytest.raises(ValueError, match=r"an epilogue takes f32 .*; the Ozaki scheme gives float64"):
+        cm.matmul(f64, f64.T, unit="h100/int8", gemm=Gemm(Ozaki(), Epilogue()))
     with pytest.raises(ValueError, match="Promote adds results in f32"):
         cm.matmul(small, small.T, unit="h100/int8", gemm=Gemm(Promote()))
     x, s = cm.cast(f32, "float8_e4m3fn"), np.full((2, 2), 127, np.uint8)

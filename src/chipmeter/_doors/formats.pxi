@@ -16,6 +16,7 @@ cdef extern from "chipmeter/formats.h" nogil:
     ctypedef struct cm_random:
         const uint32_t *words
         uint64_t seed, offset
+        int32_t rule
 
     ctypedef struct cm_e8m0_spec:
         int32_t rule, ignore_sign
@@ -82,59 +83,60 @@ cdef class DecodeSpec:
 
 
 cdef cm_random checked(size_t n, size_t codes, EncodeSpec spec, const uint32_t[::1] words, uint64_t seed,
-                       uint64_t offset) except *:
+                       uint64_t offset, int rule) except *:
     """Check the lengths of one cast and gather its random words."""
     cdef cm_random random
     need(codes == n, "x and codes differ in length")
     need(words is None or <size_t>words.shape[0] == n, "one random word per element")
+    need(0 <= rule <= 3 and (rule == 0 or spec.c.random_bits <= 31), "stochastic rule out of range")
     random.words = &words[0] if words is not None and n else NULL
-    random.seed, random.offset = seed, offset
+    random.seed, random.offset, random.rule = seed, offset, rule
     return random
 
 
 def encode_f32_u8(const float[::1] x not None, uint8_t[::1] codes not None, EncodeSpec spec not None,
-                  const uint32_t[::1] words, uint64_t seed, uint64_t offset):
-    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
+                  const uint32_t[::1] words, uint64_t seed, uint64_t offset, int rule=0):
+    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset, rule)
     if x.shape[0]:
         with nogil:
             active_formats.encode_f32_u8(&x[0], &codes[0], x.shape[0], &spec.c, &random)
 
 
 def encode_f32_u16(const float[::1] x not None, uint16_t[::1] codes not None, EncodeSpec spec not None,
-                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
-    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset, int rule=0):
+    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset, rule)
     if x.shape[0]:
         with nogil:
             active_formats.encode_f32_u16(&x[0], &codes[0], x.shape[0], &spec.c, &random)
 
 
 def encode_f32_u32(const float[::1] x not None, uint32_t[::1] codes not None, EncodeSpec spec not None,
-                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
-    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset, int rule=0):
+    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset, rule)
     if x.shape[0]:
         with nogil:
             active_formats.encode_f32_u32(&x[0], &codes[0], x.shape[0], &spec.c, &random)
 
 
 def encode_f64_u8(const double[::1] x not None, uint8_t[::1] codes not None, EncodeSpec spec not None,
-                  const uint32_t[::1] words, uint64_t seed, uint64_t offset):
-    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
+                  const uint32_t[::1] words, uint64_t seed, uint64_t offset, int rule=0):
+    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset, rule)
     if x.shape[0]:
         with nogil:
             active_formats.encode_f64_u8(&x[0], &codes[0], x.shape[0], &spec.c, &random)
 
 
 def encode_f64_u16(const double[::1] x not None, uint16_t[::1] codes not None, EncodeSpec spec not None,
-                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
-    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset, int rule=0):
+    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset, rule)
     if x.shape[0]:
         with nogil:
             active_formats.encode_f64_u16(&x[0], &codes[0], x.shape[0], &spec.c, &random)
 
 
 def encode_f64_u32(const double[::1] x not None, uint32_t[::1] codes not None, EncodeSpec spec not None,
-                   const uint32_t[::1] words, uint64_t seed, uint64_t offset):
-    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset)
+                   const uint32_t[::1] words, uint64_t seed, uint64_t offset, int rule=0):
+    cdef cm_random random = checked(x.shape[0], codes.shape[0], spec, words, seed, offset, rule)
     if x.shape[0]:
         with nogil:
             active_formats.encode_f64_u32(&x[0], &codes[0], x.shape[0], &spec.c, &random)

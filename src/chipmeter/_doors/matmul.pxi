@@ -62,6 +62,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const void *b
         const void *c
         void *d
+        int32_t rounding
 
     ctypedef struct cm_policy_args:
         size_t rows, columns, depth, tile, lanes
@@ -80,6 +81,15 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const int32_t *c
         int32_t *d
         int32_t clamp
+
+    ctypedef struct cm_binary_args:
+        size_t rows, columns, depth
+        const uint8_t *a
+        const uint8_t *b
+        ptrdiff_t a_line, a_along, b_line, b_along
+        const int32_t *c
+        int32_t *d
+        int32_t both
 
     ctypedef struct cm_lanes:
         const float *value
@@ -113,6 +123,8 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*floored)(const cm_lanes_args *, size_t, size_t) noexcept nogil
         size_t (*integer_workspace)() noexcept nogil
         void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
+        size_t (*binary_workspace)() noexcept nogil
+        void (*binary)(const cm_binary_args *, size_t, size_t, void *) noexcept nogil
         size_t (*grouped_workspace)() noexcept nogil
         void (*grouped)(const cm_grouped_args *, size_t, size_t, void *) noexcept nogil
 
@@ -372,28 +384,28 @@ def grouped(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, cons
 
 
 def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
-              float[:, ::1] d not None, size_t tile, int order, size_t row_begin, size_t row_end):
+              float[:, ::1] d not None, size_t tile, int order, int rounding, size_t row_begin, size_t row_end):
     cdef cm_chain_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "chain: an empty or outside range")
     need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
          and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
          "chain: shapes")
-    args.rows, args.columns, args.depth, args.tile, args.order = rows, columns, depth, tile, order
+    args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f32(&args, row_begin, row_end)
 
 
 def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not None, const double[:, ::1] c,
-              double[:, ::1] d not None, size_t tile, int order, size_t row_begin, size_t row_end):
+              double[:, ::1] d not None, size_t tile, int order, int rounding, size_t row_begin, size_t row_end):
     cdef cm_chain_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "chain: an empty or outside range")
     need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
          and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
          "chain: shapes")
-    args.rows, args.columns, args.depth, args.tile, args.order = rows, columns, depth, tile, order
+    args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f64(&args, row_begin, row_end)
@@ -440,6 +452,25 @@ def integer(const uint8_t[:, :] a not None, bint a_signed, const uint8_t[:, :] b
     args.a_signed, args.b_signed = a_signed, b_signed
     with nogil:
         active_matmul.integer(&args, row_begin, row_end, &workspace[0])
+
+
+def binary_workspace() -> int:
+    return active_matmul.binary_workspace()
+
+
+def binary(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, const int32_t[:, ::1] c, int32_t[:, ::1] d not None,
+           bint both, size_t row_begin, size_t row_end, uint8_t[::1] workspace not None):
+    cdef cm_binary_args args
+    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
+    need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "binary: an empty or outside range")
+    need(<size_t>a.shape[0] == rows and <size_t>b.shape[1] == columns and <size_t>b.shape[0] == depth
+         and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "binary: shapes")
+    need(<size_t>workspace.shape[0] >= active_matmul.binary_workspace(), "binary: workspace")
+    args.rows, args.columns, args.depth, args.both = rows, columns, depth, both
+    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.a_line, args.a_along, args.b_along, args.b_line = a.strides[0], a.strides[1], b.strides[0], b.strides[1]
+    with nogil:
+        active_matmul.binary(&args, row_begin, row_end, &workspace[0])
 
 
 # The models of AMD's matrix cores.

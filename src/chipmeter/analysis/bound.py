@@ -18,6 +18,7 @@ from chipmeter.analysis.exact import scale_values, values
 from chipmeter.formats.records import FORMATS, FloatFormat
 from chipmeter.matmul.units import (
     OPERANDS,
+    BinaryDot,
     Chain,
     ExactDot,
     FlooredDot,
@@ -86,7 +87,7 @@ def bound(
             return np.asarray(halves * (1 + u) ** blocks + after)
         case Chain() as model:
             return _chain(x, y, start, model, unit)
-        case IntegerDot():
+        case IntegerDot() | BinaryDot():
             return np.zeros_like(start)
         case ExactDot() as model:
             return _steps(x, y, start, None, min(model.products, unit.k), (0.0, 0.0), *_NEAREST["f32"])
@@ -171,6 +172,8 @@ def _normal(x: Float64, kind: str) -> Float64:
 
 def _chain(x: Float64, y: Float64, start: Float64, model: Chain, unit: Unit) -> Float64 | None:
     u, eta = _NEAREST[unit.d]
+    if model.rounding != "nearest-even":
+        u, eta = 2 * u, 2 * eta
     if model.tile == 0:
         return _steps(x, y, start, None, 1, (0.0, 0.0), u, eta)
     products, depth = x @ y, x.shape[1]

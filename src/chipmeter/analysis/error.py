@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from chipmeter._arrays import AnyArray
 from chipmeter.analysis.bound import bound
-from chipmeter.analysis.exact import Float64, exact_product, plus, values
+from chipmeter.analysis.exact import Float64, exact_product, factors, plus
 from chipmeter.analysis.steps import ablate
 from chipmeter.matmul import Order, Unit, matmul
 from chipmeter.matmul import unit as find_unit
 from chipmeter.matmul.operands import operand_dtype
+from chipmeter.matmul.packed import elements
 from chipmeter.quantize import sqnr
 
 SAMPLE = 64
@@ -154,10 +155,10 @@ def error_analysis(
         if not isinstance(x, np.ndarray) or x.ndim != 2:
             got = f"shape {x.shape}" if isinstance(x, np.ndarray) else type(x).__name__
             raise ValueError(f"{name} must be a matrix, got {got}")
+    a, b = elements(a, chosen.a, -1), elements(b, chosen.b, -2)
     d = matmul(a, b, c, unit=chosen, scale_a=scale_a, scale_b=scale_b, threads=threads)
     scales = None if scale_a is None or scale_b is None else (scale_a, scale_b)
-    x = values(a, chosen.a, scale_a, chosen, rows=True)
-    y = values(b, chosen.b, scale_b, chosen, rows=False)
+    x, y = factors(a, b, scales, chosen)
     z = None if c is None else c.astype(np.float64)
     for name, v in (("a", x), ("b", y), ("c", z)):
         if v is not None and not np.isfinite(v).all():

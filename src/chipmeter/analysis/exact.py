@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
 from chipmeter.formats.records import FORMATS, FloatFormat
-from chipmeter.matmul.units import OPERANDS, Unit
+from chipmeter.matmul.units import OPERANDS, BinaryDot, Unit
 
 Float64 = NDArray[np.float64]
 Pair = tuple[Float64, Float64]
@@ -28,6 +28,15 @@ def values(x: AnyArray, kind: str, scales: AnyArray | None, unit: Unit, *, rows:
         return y
     axis = 1 if rows else 0
     return y * np.repeat(scale_values(scales, unit), unit.scale_block, axis=axis)[: y.shape[0], : y.shape[1]]
+
+
+def factors(a: AnyArray, b: AnyArray, scales: tuple[AnyArray, AnyArray] | None, unit: Unit) -> tuple[Float64, Float64]:
+    """Return matrices in float64 whose exact product is what a unit's result approaches."""
+    left, right = (None, None) if scales is None else scales
+    x, y = values(a, unit.a, left, unit, rows=True), values(b, unit.b, right, unit, rows=False)
+    if unit.model == BinaryDot("xor"):  # bits differ where one is set and the other is not
+        return np.hstack([x, 1 - x]), np.vstack([1 - y, y])
+    return x, y
 
 
 def scale_values(scales: AnyArray, unit: Unit) -> Float64:

@@ -258,6 +258,19 @@ def _identify() -> Any:
     return extended(Identification, summary=str)
 
 
+def _plan() -> Any:
+    from chipmeter.planning import PlanSearch, Ranked
+
+    ranked = extended(Ranked, layout=str, limits=dict[str, float], memory_bytes=float)
+    return extended(PlanSearch, plans=list[ranked])  # type: ignore[valid-type]
+
+
+def _plan_serving() -> Any:
+    from chipmeter.planning import Deployment, ServingSearch
+
+    return extended(ServingSearch, deployments=list[extended(Deployment, layout=str)])  # type: ignore[misc]
+
+
 def _quantize() -> Any:
     from chipmeter.quantize.convert import Row
 
@@ -284,6 +297,8 @@ OUTPUTS: dict[str, Callable[[], Any]] = {
     "frontier": lambda: FrontierOutput,
     "identify": _identify,
     "info": lambda: Info,
+    "plan": _plan,
+    "plan --prompt": _plan_serving,
     "quantize": _quantize,
     "record": lambda: Recorded,
     "units": lambda: list[UnitRow],

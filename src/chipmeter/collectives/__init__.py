@@ -1,8 +1,10 @@
 """Collectives: one schedule, executed for bits and priced for time."""
 
+from chipmeter.collectives.agreement import Difference, difference, reproducibility
 from chipmeter.collectives.algorithms import ALGORITHMS, Algorithm, algorithm
 from chipmeter.collectives.build import schedule, schedule_names
-from chipmeter.collectives.explain import Difference, Explanation, difference, explain, reproducibility
+from chipmeter.collectives.curves import seconds_of
+from chipmeter.collectives.explain import Explanation, explain
 from chipmeter.collectives.move import all_gather, all_to_all, all_to_all_v, broadcast, permute, send
 from chipmeter.collectives.nccl import Nccl
 from chipmeter.collectives.plans import Segment
@@ -49,6 +51,7 @@ __all__ = [
     "schedule",
     "schedule_names",
     "seconds",
+    "seconds_of",
     "send",
     "time",
     "topology",

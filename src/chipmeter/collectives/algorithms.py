@@ -78,6 +78,8 @@ ALGORITHMS: dict[str, Algorithm] = {
         Algorithm("nccl/tree", nccl.tree_plan, _NCCL, note="channels decide the tree; nodes of `per_node` GPUs"),
         Algorithm("nccl/symmetric", plans.whole(lambda n: trees.chain(list(range(n)))), _NCCL, "float32"),
         Algorithm("nvls", plans.whole(lambda n: tuple(range(n))), _ASSUMED, "float32", "a model: the switch's order is unknown"),
+        Algorithm("collnet/direct", plans.collnet(True), _ASSUMED, note="inside nodes as NCCL's source; the switch's order is unknown"),
+        Algorithm("collnet/chain", plans.collnet(False), _ASSUMED, note="inside nodes as NCCL's source; the switch's order is unknown"),
         Algorithm("double_binary_tree", plans.two_trees, _NCCL, note="nodes of one GPU; half of the vector to each tree"),
         Algorithm("two_level", plans.gridded(lambda a: "ring"), _ASSUMED, note="rings inside groups, then over groups"),
         Algorithm("torus", plans.gridded(lambda a: "ring"), _ASSUMED, note="rings along each axis, in turn"),

@@ -1,20 +1,16 @@
-"""Explain one element of a collective, and how far two ways of computing the same collective differ."""
+"""Explain one element of a collective: who is added to whom, how each sum is rounded, and how we know."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike
-
-from chipmeter._arrays import AnyArray, dtype_of
+from chipmeter._arrays import dtype_of
 from chipmeter.collectives.algorithms import algorithm
+from chipmeter.collectives.nccl import Nccl
 from chipmeter.collectives.plans import Shape
-from chipmeter.collectives.run import all_reduce, plan_for
+from chipmeter.collectives.run import plan_for
 from chipmeter.collectives.schedule import Schedule, Tree
 from chipmeter.evidence import Evidence
-from chipmeter.quantize import sqnr
 
 
 @dataclass(frozen=True)
@@ -57,6 +53,9 @@ def explain(
     dtype: str = "float32",
     root: int = 0,
     op: str = "sum",
+    average: str = "fused",
+    grid: tuple[int, ...] = (),
+    nccl: Nccl | None = None,
 ) -> Explanation:
     """Say in which order the contributions to an element are added, how each sum is rounded, and how we know.
 
@@ -65,7 +64,7 @@ def explain(
     how : str or Schedule
     ranks, count, element : int
         Ranks, elements of the vector at each rank, and the element to explain.
-    operation, dtype, root, op
+    operation, dtype, root, op, average, grid, nccl
         As for `all_reduce`; a dtype is a NumPy or ml_dtypes name.
 
     Raises
@@ -85,13 +84,33 @@ def explain(
     if ranks < 2:
         raise ValueError(f"a collective needs at least 2 ranks, got {ranks}")
     item = dtype_of(dtype).itemsize
-    plan = plan_for(how, operation, Shape(ranks, count, item, root, op=op))
+    plan = plan_for(how, operation, Shape(ranks, count, item, root, grid=tuple(grid), nccl=nccl, op=op))
     found = [next(s for s in segments if s.begin <= element < s.end) for segments in plan]
     texts = tuple(_text(s.tree, s.rotation, ranks)[1] for s in found)
     wide = not isinstance(how, Schedule) and algorithm(how).accumulate == "float32" and item < 4
-    rounding = f"sums in float32, one rounding to {dtype} at the end" if wide else f"each sum rounded to {dtype}"
+    rounding = _rounding(dtype, op, average, ranks, wide=wide)
     evidence = how.evidence if isinstance(how, Schedule) else algorithm(how).evidence
     return Explanation(texts, len(set(texts)) == 1, rounding, (found[0].begin, found[0].end), evidence)
+
+
+def _rounding(dtype: str, op: str, average: str, ranks: int, *, wide: bool) -> str:
+    """Say what happens at each edge of the association."""
+    if op in ("min", "max", "min_select", "max_select"):
+        return "nothing is rounded"
+    if dtype_of(dtype).kind in "iub":
+        return "sums wrap" + (f"; divided by {ranks}, toward zero" if op == "avg" else "")
+    each = f"each {'product' if op == 'prod' else 'sum'} rounded to {dtype}"
+    if wide:
+        each = f"{'products' if op == 'prod' else 'sums'} in float32, one rounding to {dtype} at the end"
+    if op != "avg":
+        return each
+    if average == "post":
+        return f"{each}; the sum divided by {ranks} and rounded"
+    scale = f"each rank times 1/{ranks}, a {dtype}"
+    # A half-width product of fp8 is rounded before it is added; so is everything where sums are wide.
+    if average == "pre" or wide or dtype.startswith("float8"):
+        return f"{scale}, rounded; {each}"
+    return f"{scale}: the first product rounded, then fma(x, 1/{ranks}, received) with one rounding to {dtype}"
 
 
 def _text(tree: Tree, rotation: int, ranks: int) -> tuple[bool, str]:
@@ -110,87 +129,3 @@ def _text(tree: Tree, rotation: int, ranks: int) -> tuple[bool, str]:
             work.append((node, True))
             work += [(part, False) for part in reversed(node)]
     return done[0]
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far two answers of one collective are apart.
-
-    Attributes
-    ----------
-    max_ulp : int
-        The largest distance in codes of the type between two finite results.
-    share : float
-        Share of the elements whose bits differ.
-    sqnr : float
-        Signal to difference, in dB; inf where they agree.
-    """
-
-    max_ulp: int
-    share: float
-    sqnr: float
-
-
-def difference(a: AnyArray, b: AnyArray) -> Difference:
-    """Compare two results of one dtype and shape.
-
-    >>> found = difference(np.float32([1, 2]), np.float32([1, 2.0000002]))
-    >>> found.max_ulp, found.share
-    (1, 0.5)
-    """
-    if a.dtype != b.dtype or a.shape != b.shape:
-        raise ValueError(f"two results must have one dtype and shape, got {a.dtype} {a.shape} and {b.dtype} {b.shape}")
-    if a.dtype.kind in "iu":
-        distance = np.abs(a.astype(object) - b.astype(object))
-        wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-        return Difference(int(distance.max(initial=0)), float(np.mean(a != b)) if a.size else 0.0, _db(wide_a, wide_b))
-    x, y = _ordered(a), _ordered(b)
-    differs = np.ascontiguousarray(a).view(f"u{a.itemsize}") != np.ascontiguousarray(b).view(f"u{a.itemsize}")
-    wide_a, wide_b = a.astype(np.float64), b.astype(np.float64)
-    finite = np.isfinite(wide_a) & np.isfinite(wide_b)
-    gap = np.where(x > y, x - y, y - x)[finite]
-    share = float(np.mean(differs)) if a.size else 0.0
-    return Difference(int(gap.max(initial=0)), share, _db(wide_a[finite], wide_b[finite]))
-
-
-def _db(a: AnyArray, b: AnyArray) -> float:
-    return float(sqnr(a, b)) if a.size and (a != b).any() else float("inf")
-
-
-def _ordered(x: AnyArray) -> AnyArray:
-    """Codes in the order of their values, as unsigned integers: zeros of both signs are one apart from each other at 0."""
-    bits = 8 * x.itemsize
-    code = np.ascontiguousarray(x).view(f"u{x.itemsize}").astype(np.uint64)
-    sign = np.uint64(1 << (bits - 1))
-    magnitude = code & (sign - np.uint64(1))
-    return np.where(code & sign != 0, sign - magnitude, sign + magnitude)
-
-
-def reproducibility(
-    shards: ArrayLike, algorithms: list[str], *, dtype: str | None = None, **options: Any
-) -> dict[tuple[str, str], Difference]:
-    """Run one all_reduce by several algorithms and report how far each pair of answers differs.
-
-    Parameters
-    ----------
-    shards : array_like
-        As for `all_reduce`.
-    algorithms : list of str
-    dtype : str, optional
-    **options
-        Further arguments of `all_reduce`.
-
-    Returns
-    -------
-    dict
-        By pair of names, in the order given; the results of rank 0 are compared.
-
-    Examples
-    --------
-    >>> x = np.float32([[1e8], [1], [-1e8], [1]])
-    >>> reproducibility(x, ["rank_order", "ring"])["rank_order", "ring"].share
-    1.0
-    """
-    answers = {name: all_reduce(shards, name, dtype=dtype, **options)[0] for name in algorithms}
-    names = list(answers)
-    return {(a, b): difference(answers[a], answers[b]) for i, a in enumerate(names) for b in names[i + 1 :]}

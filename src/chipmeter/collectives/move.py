@@ -7,22 +7,24 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chipmeter._arrays import AnyArray
+from chipmeter._arrays import AnyArray, output_array
 from chipmeter.collectives.run import prepare
 
 
-def all_gather(shards: ArrayLike) -> AnyArray:
+def all_gather(shards: ArrayLike, *, out: AnyArray | None = None) -> AnyArray:
     """Give every rank the blocks of all ranks.
 
     Parameters
     ----------
     shards : array_like
         Shape (ranks, block, ...).
+    out : ndarray, optional
+        Of the shape returned, to give every rank a copy of its own.
 
     Returns
     -------
     ndarray
-        Shape (ranks, ranks x block, ...): a read-only view in which all ranks share one copy.
+        Shape (ranks, ranks x block, ...): `out`, or a read-only view in which all ranks share one copy.
 
     Examples
     --------
@@ -32,11 +34,16 @@ def all_gather(shards: ArrayLike) -> AnyArray:
     """
     x = prepare(shards, None)
     whole = x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
-    return np.broadcast_to(whole, (len(x), *whole.shape))
+    shared = np.broadcast_to(whole, (len(x), *whole.shape))
+    if out is None:
+        return shared
+    result = output_array(out, shared.shape, x.dtype, x)
+    result[...] = shared
+    return result
 
 
-def broadcast(shards: ArrayLike, root: int = 0) -> AnyArray:
-    """Give every rank the root's array.
+def broadcast(shards: ArrayLike, root: int = 0, *, out: AnyArray | None = None) -> AnyArray:
+    """Give every rank the root's array; `out` may be the shards themselves.
 
     >>> import numpy as np
     >>> broadcast(np.int32([[1], [2]]), root=1).tolist()
@@ -44,16 +51,20 @@ def broadcast(shards: ArrayLike, root: int = 0) -> AnyArray:
     """
     x = prepare(shards, None)
     _rank(root, len(x), "root")
-    return np.repeat(x[root : root + 1], len(x), axis=0)
+    result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
+    result[...] = x[root].copy() if result is x else x[root]
+    return result
 
 
-def all_to_all(shards: ArrayLike) -> AnyArray:
+def all_to_all(shards: ArrayLike, *, out: AnyArray | None = None) -> AnyArray:
     """Exchange blocks: block j of rank i becomes block i of rank j.
 
     Parameters
     ----------
     shards : array_like
         Shape (ranks, ranks x block, ...).
+    out : ndarray, optional
+        Of the shape of the shards; may be the shards themselves.
 
     Examples
     --------
@@ -66,7 +77,10 @@ def all_to_all(shards: ArrayLike) -> AnyArray:
     if x.shape[1] % n:
         raise ValueError(f"axis 1 of {x.shape} must be a multiple of the {n} ranks")
     blocks = x.reshape(n, n, x.shape[1] // n, *x.shape[2:])
-    return np.ascontiguousarray(blocks.swapaxes(0, 1)).reshape(x.shape)
+    exchanged = blocks.swapaxes(0, 1)
+    result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
+    result.reshape(exchanged.shape)[...] = exchanged.copy() if result is x else exchanged
+    return result
 
 
 def all_to_all_v(shards: Sequence[ArrayLike], counts: ArrayLike) -> list[AnyArray]:

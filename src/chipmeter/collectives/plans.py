@@ -266,6 +266,39 @@ def two_trees(s: Shape) -> Plan:
     return (tuple(Segment(a, b, built[c % 2]) for c, (a, b) in enumerate(cut) if a < b),)
 
 
+def collnet(direct: bool) -> Callable[[Shape], Plan]:
+    """NCCL's CollNet: sums inside the nodes of a grid (GPUs of a node, nodes), then one in the network's switches.
+
+    direct: each local rank starts the chunk it is head of, and the peers follow in channel order; chain: one chain up to
+    the first. The switches' own order and width are not published: one addition of all nodes.
+    """
+
+    def plan(s: Shape) -> Plan:
+        dims = s.grid or (s.ranks, 1)
+        check_grid(s.ranks, dims)
+        if len(dims) != 2:
+            raise ValueError(f"CollNet takes a grid of GPUs of a node and nodes, got {dims}")
+        local, nodes = dims
+
+        def node(first: int, head: int) -> Tree:
+            ranks = list(range(first, first + local))
+            return (
+                trees.chain([first + head, *(r for r in ranks if r != first + head)])
+                if direct
+                else trees.right_chain(ranks)
+            )
+
+        def tree(head: int) -> Tree:
+            sums = tuple(node(k * local, head) for k in range(nodes))
+            return sums if nodes > 1 else sums[0]
+
+        cut = s.bounds or partition.ceiling(s.count, local if direct else 1)
+        built = [tree(head) for head in range(local if direct else 1)]
+        return (tuple(Segment(a, b, built[c % len(built)]) for c, (a, b) in enumerate(cut) if a < b),)
+
+    return plan
+
+
 def kanga(n: int) -> Tree:
     """Three inputs at each hop: the partial sum, and two ranks."""
     tree: Tree = 0

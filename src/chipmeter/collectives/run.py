@@ -300,9 +300,10 @@ def reduce(
     dtype: str | None = None,
     accumulate: Accumulate | None = None,
     average: Average = "fused",
+    out: AnyArray | None = None,
     threads: int | None = None,
 ) -> AnyArray:
-    """Reduce over ranks to the root; parameters and rounding as `all_reduce`.
+    """Reduce over ranks to the root; parameters and rounding as `all_reduce`, `out` of the shape of one rank.
 
     Returns
     -------
@@ -321,7 +322,7 @@ def reduce(
     a = _arithmetic(op, algorithm, accumulate, average, False, 0)
     flat = x.reshape(x.shape[0], -1)
     plan = plan_for(algorithm, "reduce", Shape(*flat.shape, x.dtype.itemsize, root, op=op))
-    result = output_array(None, x.shape[1:], x.dtype)
+    result = output_array(out, x.shape[1:], x.dtype, x)
     if flat.shape[1]:
         chosen = plan if len(plan) == 1 else plan[root : root + 1]
         reduce_shards(flat, chosen, a, result.reshape(1, -1), 1, thread_count(threads))
@@ -336,9 +337,10 @@ def reduce_scatter(
     dtype: str | None = None,
     accumulate: Accumulate | None = None,
     average: Average = "fused",
+    out: AnyArray | None = None,
     threads: int | None = None,
 ) -> AnyArray:
-    """Reduce over ranks; rank r keeps block r. Parameters and rounding as `all_reduce`.
+    """Reduce over ranks; rank r keeps block r. Parameters and rounding as `all_reduce`, `out` of the shape returned.
 
     Parameters
     ----------
@@ -364,7 +366,7 @@ def reduce_scatter(
     a = _arithmetic(op, algorithm, accumulate, average, False, 0)
     flat = x.reshape(ranks, -1)
     plan = plan_for(algorithm, "reduce_scatter", Shape(*flat.shape, x.dtype.itemsize, op=op))
-    result = output_array(None, (ranks, x.shape[1] // ranks, *x.shape[2:]), x.dtype)
+    result = output_array(out, (ranks, x.shape[1] // ranks, *x.shape[2:]), x.dtype, x)
     if flat.shape[1]:
         if len(plan) > 1:
             raise ValueError("an algorithm whose ranks differ has no reduce_scatter")

@@ -77,7 +77,8 @@ class EmulatedLinear:
 
     def __call__(self, x: Float32, weight: Float32, bias: Float32 | None, name: str) -> Float32:
         """Compute the layer."""
-        y = self._product(self._operand(x, -1), self._operand(weight.T, 0))
+        a, b = self._operand(x, -1), self._operand(weight.T, 0)
+        y = np.asarray(matmul(a, b, unit=self.unit, threads=self.threads), np.float32)
         return y if bias is None else np.asarray(y + bias, np.float32)
 
     def _operand(self, x: Float32, axis: int) -> AnyArray | QuantizedTensor:
@@ -87,12 +88,6 @@ class EmulatedLinear:
         if self.unit.a == "f32":
             return x
         return cast(x, self.recipe, threads=self.threads) if axis else cast(x.T, self.recipe, threads=self.threads).T
-
-    def _product(self, a: AnyArray | QuantizedTensor, b: AnyArray | QuantizedTensor) -> Float32:
-        if isinstance(a, QuantizedTensor) and isinstance(b, QuantizedTensor) and self.unit.d == "s32":
-            total = matmul(a.codes, b.codes, unit=self.unit, threads=self.threads).astype(np.float32)
-            return np.asarray(total * (a.scales * b.scales), np.float32)
-        return np.asarray(matmul(a, b, unit=self.unit, threads=self.threads), np.float32)
 
 
 def exact_linear(x: Float32, weight: Float32) -> NDArray[np.float64]:

@@ -3,13 +3,13 @@
 from chipmeter.cost.calibration import Efficiency, Rate, efficiency
 from chipmeter.cost.memory import Footprint, footprint, weight_bytes
 from chipmeter.cost.money import dollars, find_price
-from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step
+from chipmeter.cost.plan import Plan, Plans
+from chipmeter.cost.predict import Prediction, decode_step, first_token, training_step, training_steps
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import OpTime, op_time
 from chipmeter.cost.serving import Serving
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.step import estimate
-from chipmeter.cost.training import Plan
 
 __all__ = [
     "Efficiency",
@@ -18,6 +18,7 @@ __all__ = [
     "OpEstimate",
     "OpTime",
     "Plan",
+    "Plans",
     "Prediction",
     "Rate",
     "Serving",
@@ -31,5 +32,6 @@ __all__ = [
     "footprint",
     "op_time",
     "training_step",
+    "training_steps",
     "weight_bytes",
 ]

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import numpy as np
+from numpy.typing import NDArray
+
+from chipmeter.cost.distinct import Value
+from chipmeter.cost.fitting import Array
+from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.shape import Shape
-from chipmeter.cost.training import Plan
+
+Flag = bool | NDArray[np.bool_]
+
+MEMORY_PARTS = ("weights", "gradients", "optimizer", "activations", "workspace", "runtime")
 
 RUNTIME = 1.6e9
 """Bytes of driver, communicators and workspaces on each chip (0.4 to 1 GB, 0.2 to 2 GB, 0.03 to 0.3 GB; assumed)."""
 
 FRAGMENTS = 1.03
 """What the allocator takes for a byte asked for: 3 to 8 % more without expandable segments."""
-
-KEPT = {"none": 1.0, "selective": 1.0, "selective op": 0.53, "selective layer": 0.56, "full": 0.0}
-"""Share of a layer's activations that a recomputation policy keeps beyond the layer's input. The two of torchtitan: half
-of the matrix results, every second layer; set so that Llama-3-8B on 8 H100 takes the published 82 GiB."""
 
 
 def classic_activations(model: Shape, plan: Plan, *, recompute: str, sequence_parallel: bool) -> float:
@@ -53,41 +58,83 @@ def static_bytes(model: Shape, plan: Plan, per_parameter: float = 18.0) -> float
     return per_parameter * tied / (plan.tensor * plan.pipeline)
 
 
-def layer_activations(model: Shape, tokens: float, tensor: float) -> float:
+def layer_activations(model: Shape, tokens: Value, tensor: Value, *, sequence_parallel: Flag = True) -> Value:
     """Bytes that one layer keeps for its backward pass with fused attention and no dropout.
 
-    Inputs of the two norms and of the projections, queries, keys, values, the attention's result, gate, up and their
-    product: ``10 h + 2 (a + 2 g) d + 2 a d + 2 x mats x f`` bytes per token in 16 bits.
+    Inputs and results of the two norms, queries, keys, values, the attention's result, gate, up and their product:
+    ``8 h + 2 (a + 2 g) d + 2 a d + 2 x mats x f`` bytes per token in 16 bits, and the rows sent to experts. Without
+    sequence parallelism the first of them are whole on each chip of the tensor group.
     """
     d = float(model.head_dim)
-    wide = 10.0 * model.hidden + 2.0 * (model.heads + 2 * model.kv_heads) * d + 2.0 * model.heads * d
+    heads = 2.0 * (model.heads + 2 * model.kv_heads) * d + 2.0 * model.heads * d
     inner = model.active * model.moe_ffn + model.shared if model.experts else model.ffn
-    return tokens * (wide + 2.0 * model.mats * inner) / tensor
+    routed = 2.0 * model.active * model.hidden
+    whole = 8.0 * model.hidden / np.where(sequence_parallel, tensor, 1.0)
+    return tokens * (whole + (heads + routed + 2.0 * model.mats * inner) / tensor)
 
 
-def sharded_peak(model: Shape, plan: Plan, policy: str) -> float:
-    """Peak bytes on one chip of a step with parameters sharded over all replicas (FSDP, ZeRO-3).
+def stage_bytes(model: Shape, plans: Plans, rank: Value) -> dict[str, Array]:
+    """Peak bytes on each chip of the pipeline stage of a rank, by part.
 
-    32-bit parameters, gradients and two moments divided over the chips; two layers gathered in 16 bits; activations
-    by policy; logits with their loss in 32 bits and their gradient. What a compiler fuses away is not counted: a plan
-    that is said to fit must fit.
+    Per parameter without division 2 bytes of weight, 4 or 2 of gradient, 12 of master weight and two moments; ZeRO 1 divides the
+    last over the replicas, 2 the gradients too; 3 divides 4 of weight, gradients and 8, and gathers two layers in 16 bits.
+    Experts are divided by expert parallelism, their state over the replicas of an expert; none is gathered. The
+    first stage holds the embedding, the last the output projection and logits with their loss in 32 bits and
+    gradient. A stage of unequal ones has the most layers that any has. What a compiler fuses away is not counted: a
+    plan that is said to fit must fit.
 
     Parameters
     ----------
     model : Shape
-    plan : Plan
-    policy : str
-        A key of `KEPT`.
+    plans : Plans
+    rank : float or ndarray
+        From 0 to stages less 1.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Of `MEMORY_PARTS`.
     """
-    tokens = plan.micro * plan.seq / plan.context
-    state = 16.0 * model.parameters / plan.chips
-    gathered = (
-        2.0 * 2.0 * model.dense_weights / model.layers / plan.tensor + 4.0 * model.vocab * model.hidden / plan.tensor
-    )
-    layers = model.layers / plan.pipeline
-    held = max(1.0, min(plan.microbatches, plan.pipeline))
-    inputs = 2.0 * tokens * model.hidden / plan.tensor
-    kept = KEPT.get(policy, 1.0) * layer_activations(model, tokens, plan.tensor)
-    working = layer_activations(model, tokens, plan.tensor) * 1.5 if policy == "full" else 0.0
-    logits = tokens * model.vocab / plan.tensor * 10.0
-    return RUNTIME + FRAGMENTS * (state + gathered + layers * held * (inputs + kept) + working + logits)
+    t, p = plans.tensor, plans.pipeline
+    tokens = plans.micro * plans.seq / plans.context
+    layers = np.ceil(model.layers / (p * plans.virtual)) * plans.virtual
+    share = layers / model.layers
+    first, last = rank == 0, rank == p - 1
+    table = float(model.vocab * model.hidden)
+    tables = table * np.where(p == 1, 1 if model.tied else 2, np.maximum(first, last))
+    dense = (model.dense_weights * share + tables) / t
+    routed = model.moe_layers * model.experts * model.expert_weights * share / plans.expert
+    replicas = plans.data * plans.context
+    alike = np.maximum(1.0, replicas * t / plans.expert)
+    zero, trained = plans.zero, 0.01 if plans.adapters else 1.0
+
+    def divided(bytes: Value, over: Flag) -> Array:
+        return np.asarray(bytes * (dense / np.where(over, replicas, 1.0) + routed / np.where(over, alike, 1.0)))
+
+    gathered = 4.0 * model.dense_weights / model.layers / t + 4.0 * table / t
+    act = layer_activations(model, tokens, t, sequence_parallel=plans.sequence_parallel)
+    inputs = 2.0 * tokens * model.hidden / np.where(plans.sequence_parallel, t, 1.0)
+    kept = layers * plans.in_flight(np.asarray(rank)) * (inputs + plans.kept * (act - inputs))
+    working = np.where(plans.kept == 0.0, 1.5 * act, 0.0)
+    weights = np.where(zero == 3, 4.0 * dense / replicas + 2.0 * routed, 2.0 * (dense + routed))
+    state = np.where(zero == 3, 8.0, 12.0)
+    parts = {
+        "weights": weights,
+        "gradients": trained * divided(plans.gradient_bytes, zero >= 2),
+        "optimizer": trained * divided(state, zero >= 1),
+        "activations": kept + working,
+        "workspace": np.where(zero == 3, gathered, 0.0) + tokens * model.vocab / t * 10.0 * last,
+    }
+    return {**{name: FRAGMENTS * part for name, part in parts.items()}, "runtime": np.asarray(RUNTIME)}
+
+
+def fullest_stage(model: Shape, plans: Plans) -> dict[str, Array]:
+    """Peak bytes by part on the stage that needs most: the first, which holds most activations, or the last, with logits."""
+    first, last = stage_bytes(model, plans, 0.0), stage_bytes(model, plans, plans.pipeline - 1.0)
+    fuller = total_bytes(last) > total_bytes(first)
+    return {name: np.where(fuller, last[name], first[name]) for name in first}
+
+
+def total_bytes(parts: dict[str, Array]) -> Array:
+    """Add up the parts."""
+    return np.asarray(sum(parts.values()))

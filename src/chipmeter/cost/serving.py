@@ -81,7 +81,7 @@ def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> 
     """Count the requests whose whole cache fits beside the weights; at least one."""
     room = load.chips * chip.memory * spare - weight_bytes(model, load.format)
     copies = load.chips if model.latent and not load.split_requests else 1.0
-    each = (load.prompt + load.answer) * model.layers * model.cache_width * load.cache_width * copies
+    each = model.cached(load.prompt + load.answer) * load.cache_width * copies
     return max(1.0, room / each)
 
 
@@ -138,7 +138,7 @@ def prompt_seconds(model: Shape, chip: Device, load: Serving) -> float:
         flops = 2.0 * tokens * model.active * model.expert_weights * model.moe_layers
         total += flops / (g * chip.rate(load.format) * 0.6)
     heads = model.heads / split
-    total += model.layers * attention_forward(
+    total += model.whole_attentions(tokens) * attention_forward(
         chip, 1.0 / (g if load.split_requests else 1.0), heads, max(model.kv_heads / split, 1.0),
         float(model.head_dim + model.rope / 2), tokens,
     )  # fmt: skip
@@ -172,14 +172,15 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
         hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** batch)
         experts = model.moe_layers * hit / g * model.expert_weights * width / chip.bandwidth
         work = model.moe_layers * batch * model.active * 2.0 * model.expert_weights / g / chip.rate(load.format)
-    token = model.cache_width * load.cache_width
+    read = model.cached(load.context)
     replicated = not load.split_requests and (bool(model.latent) or g > model.kv_heads)
     copies = g if model.latent and replicated else max(1.0, g / model.kv_heads) if replicated else 1.0
-    cache = model.layers * batch * load.context * token * copies / g / chip.bandwidth
+    cache = batch * read * load.cache_width * copies / g / chip.bandwidth
     latent = 0.0
     if model.latent:
-        latent = model.layers * batch / g * load.context * model.heads * 2.0 * (2 * model.latent + model.rope)
-        latent /= chip.rate("bf16")
+        # Every head multiplies each cached element by its query and, but for the rotary part, by its weight.
+        flops = 2.0 * model.heads * (2 * model.latent + model.rope) / model.cache_width
+        latent = batch / g * read * flops / chip.rate("bf16")
     exchange = 0.0
     if load.split_requests and model.moe_layers:
         sent = batch / g * model.active * model.hidden * 3.0

@@ -36,6 +36,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
         Whether the feed-forward part has a gate.
     latent, query_rank, rope : int
         Ranks and rotary width of latent attention; 0 for none.
+    windowed_layers, window : int
+        Layers whose attention reads at most `window` cached tokens: sliding windows, chunks, the selected keys of sparse
+        attention, and layers that keep a state of fixed size instead of a cache.
     """
 
     name: str
@@ -55,6 +58,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     latent: int = 0
     query_rank: int = 0
     rope: int = 0
+    windowed_layers: int = 0
+    window: int = 0
     tied: bool = False
 
     @classmethod
@@ -83,6 +88,8 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
             latent=model.kv_rank,
             query_rank=model.q_rank,
             rope=model.rope_dim,
+            windowed_layers=len(model.windowed_layers),
+            window=model.window or 0,
             tied=model.tied,
         )
 
@@ -133,3 +140,26 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True):
     def cache_width(self) -> int:
         """Elements that one token adds to the cache of one layer."""
         return self.latent + self.rope if self.latent else 2 * self.kv_heads * self.head_dim
+
+    def cached(self, tokens: float) -> float:
+        """Elements that the cache of one sequence of `tokens` tokens holds, all layers together.
+
+        >>> from chipmeter.workloads import preset
+        >>> gemma = Shape.of(preset("gemma-2-9b"))
+        >>> 0.5 < gemma.cached(65536) / (gemma.layers * 65536 * gemma.cache_width) < 0.6
+        True
+        """
+        whole = (self.layers - self.windowed_layers) * tokens
+        return (whole + self.windowed_layers * min(tokens, self.window)) * self.cache_width
+
+    def whole_attentions(self, tokens: float) -> float:
+        """Count the layers by what their causal attention over a prompt of `tokens` tokens costs: a window's is a part.
+
+        >>> from chipmeter.workloads import preset
+        >>> gemma = Shape.of(preset("gemma-2-9b"))
+        >>> gemma.whole_attentions(1024), 0.6 < gemma.whole_attentions(16384) / gemma.layers < 0.75
+        (42.0, True)
+        """
+        near = min(tokens, self.window)
+        share = near * (2.0 * tokens - near) / tokens**2
+        return self.layers - self.windowed_layers * (1.0 - share)

@@ -57,8 +57,13 @@ def read_plan(path: str | os.PathLike[str]) -> Problem:
 
 def _line(text: str, field: str, message: str) -> int | None:
     """Find the line of a field such as ``workloads[1].tokens``, or of the key a message names."""
+    contradiction = re.search(r"(workload|system) '([^']*)'", message)
+    if contradiction and not field:
+        key = "name" if contradiction[1] == "workload" else "system"
+        told = [i for i, line in enumerate(text.splitlines()) if _names(line, key, contradiction[2])]
+        return told[-1] + 1 if told else None
     quoted = re.search(r"unknown field `(\w+)`", message)
-    named = re.match(r"(\w+) must", message)
+    named = re.match(r"(\w+) (?:must|is for)", message)
     table, _, key = (
         field.rpartition(".") if "." in field else (("", "", field) if "[" not in field else (field, "", ""))
     )
@@ -75,6 +80,11 @@ def _line(text: str, field: str, message: str) -> int | None:
         end = next((i for i in range(start + 1, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
     found = (i for i in range(start, end) if re.match(rf"\s*{re.escape(key)}\s*=", lines[i])) if key else iter(())
     return next(found, start if name else None) + 1 if name or key else None  # type: ignore[operator]
+
+
+def _names(line: str, key: str, value: str) -> bool:
+    """Whether a line of TOML gives `key` this value."""
+    return re.fullmatch(rf"\s*{key}\s*=\s*[\"']{re.escape(value)}[\"']\s*(#.*)?", line) is not None
 
 
 def problem_from(data: dict[str, Any]) -> Problem:

@@ -214,11 +214,11 @@ class Problem(_Record, frozen=True):
         names = [workload.name for workload in self.workloads]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"two workloads are called {twice!r}")
+            raise ValueError(f"workload {twice!r}: name is given twice")
         pairs = [(candidate.system, candidate.tenure, candidate.price) for candidate in self.systems]
         again = next((pair for pair in pairs if pairs.count(pair) > 1), None)
         if again is not None:
             raise ValueError(f"system {again[0]!r} is listed twice as {again[1]}")
         if any(w.on_premises for w in self.workloads) and not any(c.tenure == "own" for c in self.systems):
             name = next(w.name for w in self.workloads if w.on_premises)
-            raise ValueError(f"workload {name!r} must stay on premises, but no system has tenure 'own'")
+            raise ValueError(f"workload {name!r} has on_premises = true, but no system has tenure 'own'")

@@ -119,7 +119,7 @@ def cast(
             raise ValueError(f"{fmt.name} is a table: it accepts the rounding 'nearest-even' only, got {rounding!r}")
         codes[...] = _nearest_in_table(source, fmt)
     else:
-        _cast_float(source, codes, fmt, rounding, overflow, nan, words, seed, offset, random_bits, threads)
+        encode_floats(source, codes, fmt, rounding, overflow, nan, words, seed, offset, random_bits, threads)
     return codes
 
 
@@ -183,7 +183,7 @@ def decode(
     return values
 
 
-def _cast_float(
+def encode_floats(
     source: AnyArray,
     codes: AnyArray,
     fmt: FloatFormat,
@@ -195,18 +195,21 @@ def _cast_float(
     offset: int,
     random_bits: int,
     threads: int | None,
+    rule: int = 0,
 ) -> None:
+    """Write the codes of checked arguments; `rule` is the number of a stochastic rule (csrc/chipmeter/formats.h)."""
     flat, raw = source.reshape(-1), codes.reshape(-1).view(_WORDS[codes.dtype.itemsize])
     if fmt.powers_only:
-        rule = e8m0_spec(rounding, overflow, nan)
+        power = e8m0_spec(rounding, overflow, nan)
         encode: Any = _kernels.encode_f32_e8m0 if flat.dtype == np.float32 else _kernels.encode_f64_e8m0
-        split(lambda i, j: encode(flat[i:j], raw[i:j], rule), flat.size, thread_count(threads), GRAIN)
+        split(lambda i, j: encode(flat[i:j], raw[i:j], power), flat.size, thread_count(threads), GRAIN)
         return
     spec = encode_spec(fmt, rounding, overflow, nan, random_bits)
     kernel = _ENCODERS[flat.dtype.str[1:], raw.dtype.itemsize]
 
     def work(i: int, j: int) -> None:
-        kernel(flat[i:j], raw[i:j], spec, None if words is None else words[i:j], seed, offset + i & 0xFFFFFFFFFFFFFFFF)
+        some = None if words is None else words[i:j]
+        kernel(flat[i:j], raw[i:j], spec, some, seed, offset + i & 0xFFFFFFFFFFFFFFFF, rule)
 
     split(work, flat.size, thread_count(threads), GRAIN)
 

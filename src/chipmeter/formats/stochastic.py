@@ -7,10 +7,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chipmeter._arrays import AnyArray
+from chipmeter._arrays import AnyArray, output_array
 from chipmeter._names import unknown_name
-from chipmeter.formats.codec import cast
-from chipmeter.formats.policies import Overflow
+from chipmeter.formats.codec import code_dtype, encode_floats
+from chipmeter.formats.policies import Overflow, check_policy
 from chipmeter.formats.records import FloatFormat, format_of
 
 StochasticRule = Literal["truncated", "midpoint", "nearest-even", "nearest-odd"]
@@ -77,29 +77,13 @@ def cast_stochastic(
     source = np.asarray(x)
     if source.dtype == np.float64 or source.dtype.kind in "iub":
         raise TypeError(f"x must be float32 or narrower, got {source.dtype}")
-    source = source.astype(np.float32, copy=False)
-    r = _random_numbers(bits, source.shape, random_bits)
-    finite = np.isfinite(source)
-    magnitude = np.where(finite, np.abs(source), 0).astype(np.float64)
-    _, exponent = np.frexp(magnitude)
-    unit = np.maximum(exponent - 1, 1 - fmt.bias) - fmt.mantissa_bits
-    scaled = np.ldexp(magnitude, -unit)  # exact: powers of two in float64
-    whole = np.floor(scaled)
-    dropped = scaled - whole
-    n = random_bits
-    if rule == "midpoint":
-        up = np.floor(np.ldexp(dropped, n + 1)) + 2 * r + 1 >= 2.0 ** (n + 1)
-    else:
-        part = np.ldexp(dropped, n)
-        if rule == "truncated":
-            part = np.floor(part)
-        elif rule == "nearest-even":
-            part = np.rint(part)
-        else:  # ties to odd: to even on either side of a number shifted by one
-            part = np.rint(part + 1) - 1
-        up = part + r >= 2.0**n
-    values = np.copysign(np.ldexp(whole + up, unit), source)
-    return cast(np.where(finite, values, source), fmt, overflow=overflow, nan=nan)
+    source = np.ascontiguousarray(source, np.float32).reshape(source.shape)
+    words = _random_numbers(bits, source.shape, random_bits).astype(np.uint32).reshape(-1)
+    check_policy("stochastic", overflow)
+    codes = output_array(None, source.shape, code_dtype(fmt))
+    number = get_args(StochasticRule).index(rule)
+    encode_floats(source, codes, fmt, "stochastic", overflow, nan, words, 0, 0, random_bits, None, number)
+    return codes
 
 
 def jitter_e2m1(x: ArrayLike, bits: ArrayLike) -> NDArray[np.float32]:

@@ -12,11 +12,11 @@ import numpy as np
 from chipmeter._arrays import AnyArray
 from chipmeter._names import unknown_name
 from chipmeter.matmul.operands import operand_dtype
-from chipmeter.matmul.units import OPERANDS, SCALES
+from chipmeter.matmul.units import INTEGERS, OPERANDS, SCALES
 
 Matmul = Callable[..., Any]
 
-_RESULT = {"f64": "f64", "s8": "s32", "u8": "s32"}
+_RESULT = {"f64": "f64", **dict.fromkeys((*INTEGERS, "b1"), "s32")}
 """Result type where only operand types are given; f32 for all others."""
 
 

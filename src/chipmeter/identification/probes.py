@@ -37,7 +37,8 @@ def properties(device: Device, step: int) -> Iterator[Probe]:
     dots = Dots(device, step)
     integer = layout(device.types[0]) is None
     kept = _WIDEST
-    for name, shown_by, probe in _INTEGER if integer else _FLOAT:
+    chosen = _FLOAT if not integer else _BINARY if "b1" in device.types else _INTEGER
+    for name, shown_by, probe in chosen:
         try:
             value = probe(dots)
         except NotVisible:
@@ -270,6 +271,31 @@ def _wrap(dots: Dots) -> str:
     return f"clamps after every {int(np.argmax(later)) + 1} products" if later.any() else "clamps at the end"
 
 
+def _operation(dots: Dots) -> str:
+    """Read the truth table of one pair of bits off sums in which all other pairs are 0, 0."""
+    pairs = [(x, y) for x in (0, 1) for y in (0, 1)]
+    sums = [int(v) for v in dots([[x] for x, _ in pairs], [[y] for _, y in pairs])]
+    zeros = sums[0] // dots.step
+    table = tuple(v - sums[0] + zeros for v in sums)
+    return _OPERATIONS.get(
+        table, "a sum of " + ", ".join(f"{x} and {y}: {v}" for (x, y), v in zip(pairs, table, strict=True))
+    )
+
+
+_OPERATIONS: dict[tuple[int, ...], str] = {
+    (0, 1, 1, 0): "xor",
+    (0, 0, 0, 1): "and",
+    (0, 1, 1, 1): "or",
+    (1, 0, 0, 1): "xnor",
+}
+
+
+def _count(dots: Dots) -> str:
+    a, b = (1.0, 0.0) if _operation(dots) == "xor" else (1.0, 1.0)
+    got = int(dots([[a]], [[b]], [2.0**31 - 1])[0])
+    return {-(2**31): "wraps", 2**31 - 1: "clamps"}.get(got, f"2^31 - 1 + 1 = {got}")
+
+
 _Probes = tuple[tuple[str, str, Callable[[Dots], str]], ...]
 
 _FLOAT: _Probes = (
@@ -283,6 +309,11 @@ _FLOAT: _Probes = (
     ("infinities", "Inf * 0; Inf - Inf", _infinity),
     ("zeros", "-0 * 1 in every place, c = -0", _zero),
     ("overflow", "a power of two beyond the result's range", _overflow),
+    ("dependence on position", "equal rows of A, equal columns of B", _position),
+)
+_BINARY: _Probes = (
+    ("operation", "one pair of bits, all four values", _operation),
+    ("overflow", "c = 2^31 - 1, + 1", _count),
     ("dependence on position", "equal rows of A, equal columns of B", _position),
 )
 _INTEGER: _Probes = (

@@ -266,13 +266,19 @@ def _example(plan: Sequence[Batch], given: list[Bits], expected: tuple[Bits | No
         if best is not None and best[0] <= count:
             continue
         at = np.flatnonzero((a[i] != 0) & (b[:, j] != 0))
-        shown = " + ".join(f"{a[i, k].item().hex()} * {b[k, j].item().hex()} [k={k}]" for k in at[:4])
+        shown = " + ".join(f"{_number(a[i, k])} * {_number(b[k, j])} [k={k}]" for k in at[:4])
         more = f" + {count - 4} more" if count > 4 else ""
-        addend = "" if p.c is None else f" + c {float(p.c[i, j]).hex()}"
+        addend = "" if p.c is None else f" + c {_number(p.c[i, j])}"
         digits = 2 * g.dtype.itemsize
         text = f"{shown}{more}{addend}: here 0x{int(g[i, j]):0{digits}X}, there 0x{int(e[i, j]):0{digits}X} ({p.name}, [{i}, {j}])"
         best = count, text
     return "" if best is None else best[1]
+
+
+def _number(x: np.generic) -> str:
+    """Write a number exactly: integers in decimal, others in hexadecimal."""
+    value = float(x)
+    return str(int(value)) if value.is_integer() and abs(value) < 2**32 else value.hex()
 
 
 def answers_of(box: Device) -> Iterator[tuple[Batch, AnyArray]]:

@@ -141,9 +141,8 @@ def draw(kind: str, lines: int, depth: int, mode: str, rng: np.random.Generator,
 
 
 def _draw_integers(kind: str, lines: int, depth: int, mode: str, rng: np.random.Generator) -> AnyArray:
-    fmt = FORMATS[OPERANDS[kind]]
-    assert isinstance(fmt, IntegerFormat)
-    low, high = fmt.min, fmt.max
+    fmt = FORMATS.get(OPERANDS[kind])
+    low, high = (fmt.min, fmt.max) if isinstance(fmt, IntegerFormat) else (0, 1)
     if mode in ("high", "special"):
         return rng.choice([low, high], (lines, depth)).astype(operand_dtype(kind))
     if mode in ("near", "low"):

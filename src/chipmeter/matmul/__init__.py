@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from chipmeter.matmul.gemm import matmul
 from chipmeter.matmul.names import aliases, unit, units
 from chipmeter.matmul.units import (
+    BinaryDot,
     Chain,
     ExactDot,
     FlooredDot,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "GEMMS",
     "Bf16Terms",
+    "BinaryDot",
     "Chain",
     "Deviation",
     "Epilogue",

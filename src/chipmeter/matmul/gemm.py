@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, check_size, output_array
 from chipmeter._threads import thread_count
 from chipmeter.matmul.execute import execute
 from chipmeter.matmul.names import unit as find_unit
 from chipmeter.matmul.operands import PANEL, check_operand, check_scales, operand_dtype
+from chipmeter.matmul.packed import depth, is_packed
 from chipmeter.matmul.units import Order, Unit
 from chipmeter.quantize.tensor import QuantizedTensor
 
@@ -45,7 +47,8 @@ def matmul(
     Parameters
     ----------
     a : ndarray (..., M, K) or QuantizedTensor
-        Of the dtype of `unit.a` (ml_dtypes types; float32 for tf32, whose low 13 bits are ignored). Any strides.
+        Of the dtype of `unit.a` (ml_dtypes types; float32 for tf32, whose low 13 bits are ignored). Any strides. Of 4-bit
+        integers and bits also uint8 that packs them along K (see `chipmeter.matmul.packed`).
     b : ndarray (..., K, N) or QuantizedTensor
         Leading dimensions broadcast as in `numpy.matmul`.
     c : ndarray (..., M, N), optional
@@ -74,7 +77,7 @@ def matmul(
     ndarray (..., M, N)
         Of the dtype of `unit.d`. For QuantizedTensor operands with float32 scales (per tensor, per row, or the tensor
         scale of NVFP4) the result is then multiplied by their product in float32, as an epilogue does: one rounding for
-        the product of the scales, one for the result.
+        the product of the scales, one for the result; s32 results are first rounded to float32.
 
     Raises
     ------
@@ -108,9 +111,11 @@ def matmul(
     a, scale_a, alpha_a = _unwrap(a, scale_a, "a", chosen, -1)
     b, scale_b, alpha_b = _unwrap(b, scale_b, "b", chosen, -2)
     left, right = check_operand(a, chosen.a, "a", chosen), check_operand(b, chosen.b, "b", chosen)
-    (m, k), (k_b, n) = left.shape[-2:], right.shape[-2:]
+    m, n = left.shape[-2], right.shape[-1]
+    k, k_b = depth(left, chosen.a, -1), depth(right, chosen.b, -2)
     if k != k_b:
-        raise ValueError(f"a and b must share K: a has shape {left.shape}, b has shape {right.shape}")
+        packed = f" ({k} and {k_b} elements)" if is_packed(left, chosen.a) or is_packed(right, chosen.b) else ""
+        raise ValueError(f"a and b must share K: a has shape {left.shape}, b has shape {right.shape}{packed}")
     try:
         batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
     except ValueError:
@@ -123,23 +128,34 @@ def matmul(
     check_size((*batch, -(-m // PANEL) * PANEL, -(-n // PANEL) * PANEL), 8, "the result")
     scales = _scales(scale_a, scale_b, left, right, chosen)
     addend = _check_c(c, shape, chosen, epilogue=alpha_a is not None or alpha_b is not None)
-    result = output_array(out, shape, operand_dtype(chosen.d), left, right, c)
+    factor = _product_of(alpha_a, alpha_b)
+    kind = operand_dtype(chosen.d)
+    result = output_array(out, shape, kind if factor is None else np.dtype(np.float32), left, right, c)
+    total = result if kind == result.dtype else np.empty(shape, kind)
     workers = thread_count(threads)
 
     if batch:
-        left, right = np.broadcast_to(left, (*batch, m, k)), np.broadcast_to(right, (*batch, k, n))
-    for at in np.ndindex(*batch):
+        left = np.broadcast_to(left, (*batch, *left.shape[-2:]))
+        right = np.broadcast_to(right, (*batch, *right.shape[-2:]))
+    for at in np.ndindex(*batch) if batch else ((),):
         pair: tuple[Scales, Scales] = (None, None)
         if scales is not None:
             pair = tuple(
                 _scale_operand(s, at, batch, k, chosen, last) for s, last in zip(scales, (True, False), strict=True)
             )  # type: ignore[assignment]
-        execute(left[at], right[at], None if addend is None else addend[at], result[at], chosen, pair, workers)
-    if alpha_a is not None or alpha_b is not None:
-        one = np.ones((), np.float32)
-        alpha = (one if alpha_a is None else alpha_a) * (one if alpha_b is None else alpha_b)
-        np.multiply(result, alpha, out=result)
+        execute(left[at], right[at], None if addend is None else addend[at], total[at], chosen, pair, workers)
+    if factor is not None:
+        with _kernels.ieee_environment(), np.errstate(all="ignore"):
+            np.multiply(total.astype(np.float32, copy=False), factor, out=result)
     return result
+
+
+def _product_of(a: NDArray[np.float32] | None, b: NDArray[np.float32] | None) -> NDArray[np.float32] | None:
+    """Multiply the float32 scales of both operands, where there are any."""
+    if a is None or b is None:
+        return b if a is None else a
+    with _kernels.ieee_environment(), np.errstate(all="ignore"):
+        return np.asarray(a * b, np.float32)
 
 
 def _unwrap(
@@ -150,8 +166,8 @@ def _unwrap(
         return x, scale, None
     if scale is not None:
         raise ValueError(f"{what} is a QuantizedTensor and brings its scales: scale_{what} must be left out")
-    if operand_dtype(unit.d) != np.float32:
-        raise ValueError(f"quantised operands need a unit with a float32 result, {unit.name} gives {unit.d}")
+    if unit.d not in ("f32", "s32"):
+        raise ValueError(f"quantised operands need a unit with f32 or s32 results, {unit.name} gives {unit.d}")
     for field, there in (
         ("rows", x.recipe.rows > 1),
         ("mapping", x.zero_points is not None),

@@ -16,6 +16,7 @@ from chipmeter.matmul.emulate import bf16_terms, ozaki
 from chipmeter.matmul.epilogue import apply, fma32
 from chipmeter.matmul.operands import check_operand, operand_dtype
 from chipmeter.matmul.orders import Bf16Terms, Epilogue, Gemm, Ozaki, Promote, SplitK, StreamK
+from chipmeter.matmul.packed import elements
 from chipmeter.matmul.units import OPERANDS, Unit
 
 Product = Callable[..., AnyArray]
@@ -63,7 +64,8 @@ def _run(
     outer = (None, None) if unit.scale is not None else (scale_a, scale_b)
     if order is not None:
         kinds = {Bf16Terms: ("f32", "f32"), Ozaki: ("f64", "f64")}.get(type(order), (unit.a, unit.b))
-        a, b = check_operand(a, kinds[0], "a", unit), check_operand(b, kinds[1], "b", unit)
+        a = elements(check_operand(a, kinds[0], "a", unit), kinds[0], -1)  # K is cut between elements
+        b = elements(check_operand(b, kinds[1], "b", unit), kinds[1], -2)
         if a.shape[-1] != b.shape[-2]:
             raise ValueError(f"a and b must share K: a has shape {a.shape}, b has shape {b.shape}")
     if epilogue is None and not (isinstance(order, Promote) and order.scaled) and outer != (None, None):
@@ -108,8 +110,9 @@ def _check_record(record: Gemm, unit: Unit, c: AnyArray | None, bias: AnyArray |
         raise ValueError(f"Bf16Terms runs on a bf16 unit with float32 results, got {unit.name}")
     if isinstance(order, Ozaki) and (unit.a, unit.b) != ("s8", "s8"):
         raise ValueError(f"Ozaki runs on an int8 unit, got {unit.name}")
-    if epilogue is not None and (unit.d != "f32" or isinstance(order, Ozaki)):
-        raise ValueError(f"an epilogue takes float32 accumulators, {unit.name} gives {unit.d}")
+    if epilogue is not None and (unit.d not in ("f32", "s32") or isinstance(order, Ozaki)):
+        given = "the Ozaki scheme gives float64" if isinstance(order, Ozaki) else f"{unit.name} gives {unit.d}"
+        raise ValueError(f"an epilogue takes f32 accumulators, or s32 rounded to them; {given}")
     if bias is not None and epilogue is None:
         raise ValueError("bias is added by an epilogue: give gemm=Gemm(..., Epilogue())")
     if c is not None and (epilogue is None or epilogue.beta == 0) and not (order is None and epilogue is None):

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from functools import cache
 
-from chipmeter._names import unknown_name
+from chipmeter._names import UnknownNameError, unknown_name
 from chipmeter.matmul import amd, ieee, neuroncore, nvidia, tpu
 from chipmeter.matmul.units import Unit
+
+SYNONYMS = {
+    "titan-v": "v100", "rtx-2080": "t4", "rtx-6000": "t4", "a100-40": "a100", "a100-80": "a100", "a800": "a100", "a10": "a40",
+    "a10g": "a40", "rtx-a6000": "a40", "rtx-3090": "a40", "l40": "l40s", "rtx-4080": "rtx-4090", "rtx-6000-ada": "l40s",
+    "h100-sxm": "h100", "h100-pcie": "h100", "h20": "h100", "h800": "h100", "rtx-5080": "rtx-5090", "rtx-5070": "rtx-5090",
+    "mi210": "mi250x", "mi250": "mi250x", "mi300a": "mi300x", "trillium": "tpu-v6e", "ironwood": "tpu-v7", "tpu-v7x": "tpu-v7",
+}  # fmt: skip
+"""Chips with the matrix units of another one: the same compute capability or architecture."""
+
+UNKNOWN_CHIPS = {
+    "b300": "sm_103", "gb300": "sm_103", "gb10": "sm_121", "rubin": "Rubin", "mi350x": "CDNA4", "mi355x": "CDNA4",
+    "rx-7900": "RDNA3", "rx-9070": "RDNA4", "trn4": "NeuronCore v5", "tpu-v8": "TPU v8",
+}  # fmt: skip
+"""Chips whose arithmetic nobody has published, and what it would be that of."""
 
 _SOURCES = (nvidia, amd, neuroncore, tpu, ieee)
 
@@ -40,7 +54,7 @@ def unit(name: str | Unit) -> Unit:
     """Find a matrix unit; a record, for instance one of your own, is returned as it is.
 
     Accepted are full names `arch/family.a.b.c.d`, the same with a chip for the architecture, with types left out
-    (`family.a.d` and `family.a.b.d`), and `chip/format`.
+    (`family.a.d` and `family.a.b.d`), and `chip/format`; `_` is as `-` in a chip's name.
 
     Raises
     ------
@@ -62,7 +76,14 @@ def unit(name: str | Unit) -> Unit:
         return name
     if not isinstance(name, str):
         raise TypeError(f"a unit is named by a string or given as a record, got {type(name).__name__}")
-    lowered = name.lower()
+    place, slash, rest = name.lower().partition("/")
+    place = place.replace("_", "-")
+    if slash and place in UNKNOWN_CHIPS:
+        raise UnknownNameError(
+            f"unknown unit {name!r}: the arithmetic of {UNKNOWN_CHIPS[place]} is not published; describe it as a Unit of "
+            "your own, or name a chip whose arithmetic you take it to have"
+        )
+    lowered = SYNONYMS.get(place, place) + slash + rest
     full = aliases().get(lowered, lowered)
     if full not in units():
         full = _expand(full)

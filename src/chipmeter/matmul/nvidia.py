@@ -9,15 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chipmeter.evidence import Evidence
-from chipmeter.matmul.units import Chain, FusedDot, IntegerDot, Output, PairedHalves, Unit
+from chipmeter.matmul.models import BinaryDot, Chain, Directed, FusedDot, IntegerDot, Operation, Output, PairedHalves
+from chipmeter.matmul.units import Unit
 
 _DEVICES = Evidence(
     "hardware", "device outputs of Khattak & Mikaitis (MATLAB-tensor-core) and mmaemu 0.1.0", "2025/2026"
 )
 _MMASIM = Evidence("inferred", "MMA-Sim 2.1.1: its authors' randomised comparisons on the device", "2026-10")
+_DISPUTED = Evidence(
+    "inferred",
+    "MMA-Sim 2.1.1 takes Turing's m8n8k4 to be Volta's, 23 bits; its first version and paper (arXiv:2511.10909v1) say 24",
+    "2026-10",
+)
 _PTX = Evidence("documented", "PTX ISA: mma, wgmma, tcgen05 (.satfinite clamps, otherwise wraps)")
+_POPC = Evidence(
+    "documented",
+    "PTX ISA: mma .b1 with .xor.popc (sm_75) and .and.popc (sm_80), wgmma .b1 with .and.popc; no .satfinite. CUTLASS issues "
+    "the first up to sm_89, the second up to sm_90",
+    "2026-11",
+)
 _IEEE = Evidence(
     "documented", "PTX ISA: precision of f64 mma is that of fma.rn.f64; order from Fasi et al., PeerJ CS 2021"
+)
+
+_DIRECTED = Evidence(
+    "documented", "PTX ISA: mma .f64 takes .rz, .rm and .rp; that every multiply-add is rounded so is a reading of it"
 )
 
 _FP8 = ("e4m3", "e5m2")
@@ -92,13 +108,23 @@ _RECORDED = _recorded(
 """Instructions whose outputs were recorded on a device and agree with the parameters, bit for bit."""
 
 
+_F64_ROUNDINGS: tuple[tuple[str, Directed], ...] = (
+    ("", "nearest-even"), ("-rz", "toward-zero"), ("-rm", "down"), ("-rp", "up"),
+)  # fmt: skip
+_BINARY: tuple[tuple[str, str, Operation], ...] = (
+    ("turing", "mma", "xor"), ("ampere", "mma", "xor"), ("ampere", "mma", "and"), ("ada", "mma", "xor"), ("ada", "mma", "and"),
+    ("hopper", "mma", "and"), ("hopper", "wgmma", "and"),
+)  # fmt: skip
+
+
 def _fused() -> Iterator[Unit]:
     for arch, family, pairs, depths, products, bits, output, floor, floor_f16, kinds in _ROWS:
         for a, b in pairs:
             for k in depths:
                 # a shorter instruction gets a family of its own: its steps are shorter, so its bits may differ
                 name = f"{arch}/{family}{'' if k == _longest(arch, family, a, b) else f'-k{k}'}.{a}.{b}"
-                known = {d: _DEVICES if (arch, family, a, b, d, k) in _RECORDED else _MMASIM for d in ("f32", "f16")}
+                inferred = _DISPUTED if (arch, k) == ("turing", 4) else _MMASIM
+                known = {d: _DEVICES if (arch, family, a, b, d, k) in _RECORDED else inferred for d in ("f32", "f16")}
                 step = min(k, products)
                 f32 = FusedDot(step, bits, output, floor)
                 yield Unit(f"{name}.f32.f32", a, b, "f32", "f32", k, f32, known["f32"])
@@ -106,7 +132,7 @@ def _fused() -> Iterator[Unit]:
                     f16 = FusedDot(step, bits, "rne-f16", floor_f16)
                     yield Unit(f"{name}.f16.f16", a, b, "f16", "f16", k, f16, known["f16"])
                 if "mixed" in kinds:
-                    yield Unit(f"{name}.f16.f32", a, b, "f16", "f32", k, f32, _MMASIM)
+                    yield Unit(f"{name}.f16.f32", a, b, "f16", "f32", k, f32, inferred)
 
 
 def _longest(arch: str, family: str, a: str, b: str) -> int:
@@ -160,16 +186,29 @@ def _block_scaled() -> Iterator[Unit]:
 def _exact() -> Iterator[Unit]:
     for arch in ("ampere", "ada", "hopper", "blackwell", "rtx-blackwell"):
         k = 16 if arch == "hopper" else 4
-        yield Unit(f"{arch}/mma.f64.f64.f64.f64", "f64", "f64", "f64", "f64", k, Chain(), _IEEE)
+        for suffix, rounding in _F64_ROUNDINGS:
+            name = f"{arch}/mma{suffix}.f64.f64.f64.f64"
+            known = _IEEE if not suffix else _DIRECTED
+            yield Unit(name, "f64", "f64", "f64", "f64", k, Chain(rounding=rounding), known)
     for arch, family in (
         ("turing", "mma"), ("ampere", "mma"), ("ada", "mma"), ("hopper", "mma"), ("hopper", "wgmma"), ("blackwell", "mma"),
         ("blackwell", "tcgen05"), ("rtx-blackwell", "mma"),
     ):  # fmt: skip
-        for a, b in _types("s8", "u8"):
-            for suffix, clamp in (("", False), ("-satfinite", True)):
-                name = f"{arch}/{family}{suffix}.{a}.{b}.s32.s32"
-                k = 16 if arch == "turing" else 32  # m8n8k16; the longer shapes came with Ampere
-                yield Unit(name, a, b, "s32", "s32", k, IntegerDot(clamp), _PTX)
+        yield from _integer(arch, family, "s8", "u8", 16 if arch == "turing" else 32)  # m8n8k16 before Ampere
+    for arch in ("turing", "ampere", "ada"):  # later ones take the instruction and run others in its place
+        yield from _integer(arch, "mma", "s4", "u4", 32 if arch == "turing" else 64)
+    for arch, family, operation in _BINARY:
+        k = 128 if arch == "turing" else 256
+        name = f"{arch}/{family}-{operation}.b1.b1.s32.s32"
+        yield Unit(name, "b1", "b1", "s32", "s32", k, BinaryDot(operation), _POPC)
+
+
+def _integer(arch: str, family: str, signed: str, unsigned: str, k: int) -> Iterator[Unit]:
+    """Exact products of integers of either sign, wrapping and clamped."""
+    for a, b in _types(signed, unsigned):
+        for suffix, clamp in (("", False), ("-satfinite", True)):
+            name = f"{arch}/{family}{suffix}.{a}.{b}.s32.s32"
+            yield Unit(name, a, b, "s32", "s32", k, IntegerDot(clamp), _PTX)
 
 
 def units() -> Iterator[Unit]:
@@ -187,16 +226,18 @@ CHIPS = {
 }  # fmt: skip
 """Chips by the architecture whose instructions they run."""
 
-_OLD = {"fp16": "mma.f16.f16.f32.f32", "int8": "mma.s8.s8.s32.s32"}
+_OLD = {"fp16": "mma.f16.f16.f32.f32", "int8": "mma.s8.s8.s32.s32", "uint8": "mma.u8.u8.s32.s32"}
+_INT4 = {"int4": "mma.s4.s4.s32.s32", "uint4": "mma.u4.u4.s32.s32"}
+_XOR, _AND = {"b1-xor": "mma-xor.b1.b1.s32.s32"}, {"b1-and": "mma-and.b1.b1.s32.s32"}
 _AMPERE = {**_OLD, "bf16": "mma.bf16.bf16.f32.f32", "tf32": "mma.tf32.tf32.f32.f32", "fp64": "mma.f64.f64.f64.f64"}
 _MX = {"mxfp8": "mx.e4m3.e4m3", "mxfp6": "mx.e2m3.e2m3", "mxfp4": "mxf4.e2m1.e2m1", "nvfp4": "nvf4.e2m1.e2m1"}
 PREFERRED: dict[str, dict[str, str]] = {
     "volta": {"fp16": "mma.f16.f16.f32.f32"},
-    "turing": _OLD,
-    "ampere": _AMPERE,
-    "ada": {**_AMPERE, "fp8": "mma.e4m3.e4m3.f32.f32"},
+    "turing": {**_OLD, **_INT4, **_XOR},
+    "ampere": {**_AMPERE, **_INT4, **_XOR, **_AND},
+    "ada": {**_AMPERE, **_INT4, **_XOR, **_AND, "fp8": "mma.e4m3.e4m3.f32.f32"},
     "hopper": {**{f: n.replace("mma.", "wgmma.") for f, n in _AMPERE.items() if f != "fp64"},
-               "fp8": "wgmma.e4m3.e4m3.f32.f32", "fp64": "mma.f64.f64.f64.f64"},
+               "fp8": "wgmma.e4m3.e4m3.f32.f32", "fp64": "mma.f64.f64.f64.f64", "b1-and": "wgmma-and.b1.b1.s32.s32"},
     "blackwell": {**{f: n.replace("mma.", "tcgen05.") for f, n in _AMPERE.items() if f != "fp64"},
                   "fp8": "tcgen05.e4m3.e4m3.f32.f32", "fp64": "mma.f64.f64.f64.f64",
                   **{f: f"tcgen05-{n}.f32.f32" for f, n in _MX.items()}},

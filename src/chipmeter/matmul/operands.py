@@ -13,6 +13,7 @@ from chipmeter import _kernels
 from chipmeter._arrays import AnyArray, as_array, dtype_of
 from chipmeter.formats.codec import code_dtype, decode
 from chipmeter.formats.records import FORMATS, FloatFormat, format_of
+from chipmeter.matmul.packed import PER_BYTE, is_packed
 from chipmeter.matmul.units import OPERANDS, SCALES, Unit
 
 PANEL = 16
@@ -49,14 +50,18 @@ def check_operand(x: Any, kind: str, what: str, unit: Unit) -> AnyArray:
     TypeError, ValueError
         Naming the argument, what was given and what the unit takes.
     """
+    if isinstance(x, np.ma.MaskedArray):
+        raise TypeError(f"{what} must be a plain array for {unit.name}: the mask of a masked array would be lost")
     if hasattr(x, "__dlpack__"):  # torch, JAX, CuPy on the host, ...
         x = as_array(x, what)
     if not isinstance(x, np.ndarray):
         raise TypeError(f"{what} must be a NumPy array for {unit.name}, got {type(x).__name__}")
     want = operand_dtype(kind)
-    if x.dtype != want:
-        hint = f"; cast it first: chipmeter.cast({what}, {OPERANDS[kind]!r})" if x.dtype.kind == "f" else ""
-        raise TypeError(f"{what} must have dtype {want} ({kind}) for {unit.name}, got {x.dtype}{hint}")
+    if x.dtype != want and not is_packed(x, kind):
+        packed = f", or uint8 with {PER_BYTE[kind]} per byte along K" if kind in PER_BYTE else ""
+        real = "float" in x.dtype.name and kind != "b1"
+        hint = f"; cast it first: chipmeter.cast({what}, {OPERANDS[kind]!r})" if real else ""
+        raise TypeError(f"{what} must have dtype {want} ({kind}){packed} for {unit.name}, got {x.dtype}{hint}")
     if x.ndim < 2:
         raise ValueError(f"{what} must have at least two dimensions, got shape {x.shape}")
     return x

@@ -232,9 +232,9 @@ class Epilogue:
     """What follows the product: y = alpha * acc (+ beta * c) (+ bias), scaled and converted.
 
     Rounding: alpha' = RN(alpha * RN(scale_a * scale_b)); y = fma(alpha', acc, RN(beta * c)), or fma(alpha', acc, +0)
-    without c; y = RN(y + bias); all in float32. Then bf16 and f16 round y by `rounding` (a second rounding); e4m3 and
-    e5m2 multiply it by `result_scale` in float32, saturate to the largest finite value, infinity included, and round by
-    `rounding`. NaN becomes 0x7FFFFFFF, 0x7FFF or 0x7F.
+    without c; y = RN(y + bias); all in float32, to which s32 accumulators are rounded first. Then bf16 and f16 round y by
+    `rounding` (a second rounding); e4m3 and e5m2 multiply it by `result_scale` in float32, saturate to the largest
+    finite value, infinity included, and round by `rounding`. NaN becomes 0x7FFFFFFF, 0x7FFF or 0x7F.
 
     Parameters
     ----------

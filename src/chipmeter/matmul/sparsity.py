@@ -275,6 +275,8 @@ def sparse_matmul(
         raise TypeError(f"a must be a Sparse operand (see sparsify), got {type(a).__name__}")
     if chosen.scale is not None:
         raise ValueError(f"sparse operands with block scales are not described publicly; {chosen.name} is block-scaled")
+    if chosen.a == "b1":
+        raise ValueError(f"no instruction multiplies sparse bits; {chosen.name} is dense only")
     if not isinstance(b, np.ndarray) or b.ndim != 2 or b.shape[0] != a.shape[1]:
         raise ValueError(
             f"b must be a matrix of {a.shape[1]} rows for a of shape {a.shape}, got {getattr(b, 'shape', b)!r}"

@@ -28,8 +28,18 @@ def tensor_scale(amax: np.float32, flavour: Flavour, limit: float = 448.0) -> np
     >>> tensor_scale(np.float32(2688), "torchao"), tensor_scale(np.float32(5376), "transformer-engine")
     (np.float32(1.0), np.float32(2.0))
     """
+    return second_level(amax, flavour, limit)[1]
+
+
+def second_level(amax: np.float32, flavour: Flavour, limit: float = 448.0) -> tuple[np.float32, np.float32]:
+    """Return what the flavour divides by or multiplies with, and `tensor_scale`.
+
+    >>> second_level(np.float32(5376), "transformer-engine")
+    (np.float32(0.5), np.float32(2.0))
+    """
     with np.errstate(all="ignore"):
-        return np.float32(_ONE / _multiplier(amax, flavour, limit)) if _multiplies(flavour) else _divisor(amax, limit)
+        second = _multiplier(amax, flavour, limit) if _multiplies(flavour) else _divisor(amax, limit)
+        return second, np.float32(_ONE / second) if _multiplies(flavour) else second
 
 
 def _multiplies(flavour: Flavour) -> bool:

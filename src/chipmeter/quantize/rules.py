@@ -35,17 +35,35 @@ def scale_bytes(amax: Floats, element: FloatFormat | IntegerFormat, rule: str) -
     """
     bits = np.asarray(amax, np.float32).view(np.uint32)
     exponent, fraction = (bits >> 23).astype(np.int64), bits & 0x7FFFFF
-    if isinstance(element, IntegerFormat):
-        emax, mantissa, top = 0, element.bits - 2, ((1 << element.bits - 2) - 1) << 25 - element.bits
-    else:
-        emax, mantissa = element.max_exponent, element.mantissa_bits
-        top = int(np.float32(element.max).view(np.uint32)) & 0x7FFFFF
-    least = {"floor": 1 << 23, "ceil": 1, "even": (1 << 23) - (1 << 22 - mantissa), "round-up": top + 1,
-             "three-quarters": 0x600000, "headroom": 0}  # fmt: skip
-    up = fraction >= least[rule]
-    byte = np.clip(exponent - emax + up, 0, 254)
+    up = (fraction >= carry_from(element, rule)) & (bits != 0)
+    byte = np.clip(exponent - largest_exponent(element) + up, 0, 254)
     lost = (exponent == 255) | ((rule == "even") & up & (exponent == 254))
     return np.where(lost, 255, byte).astype(np.uint8)
+
+
+def largest_exponent(element: FloatFormat | IntegerFormat) -> int:
+    """Exponent of the largest element; 0 for integers, which have all bits but two after the point.
+
+    >>> from chipmeter.formats import FORMATS
+    >>> largest_exponent(FORMATS["float8_e4m3fn"])
+    8
+    """
+    return 0 if isinstance(element, IntegerFormat) else element.max_exponent
+
+
+def carry_from(element: FloatFormat | IntegerFormat, rule: str) -> int:
+    """Least 23-bit fraction of amax at which the scale is one power of two higher; 2^23: at none.
+
+    >>> from chipmeter.formats import FORMATS
+    >>> hex(carry_from(FORMATS["float8_e4m3fn"], "round-up"))
+    '0x600001'
+    """
+    if isinstance(element, IntegerFormat):
+        mantissa, top = element.bits - 2, ((1 << element.bits - 2) - 1) << 25 - element.bits
+    else:
+        mantissa, top = element.mantissa_bits, int(np.float32(element.max).view(np.uint32)) & 0x7FFFFF
+    return {"floor": 1 << 23, "ceil": 1, "even": (1 << 23) - (1 << 22 - mantissa), "round-up": top + 1,
+            "three-quarters": 0x600000, "headroom": 0}[rule]  # fmt: skip
 
 
 def powers(byte: NDArray[np.uint8]) -> Floats:

@@ -14,10 +14,12 @@ from chipmeter._names import unknown_name
 from chipmeter.reference.ieee import add, convert, exact_product, rounded_sum
 from chipmeter.reference.layouts import F64, layout_of
 from chipmeter.reference.numbers import Layout, Value, decode, encode, nan_code
+from chipmeter.reference.rounding import Rounding
 from chipmeter.reference.tables import IntegerLayout, decode_integer, integer_layout_of
 from chipmeter.reference.terms import blocks, check_lengths
 
 IntegerOverflow = Literal["wrap", "clamp"]
+BinaryOperation = Literal["xor", "and"]
 
 _S32 = IntegerLayout(32, True)
 
@@ -31,12 +33,13 @@ def sequential_dot(
     accumulator: str | Layout = "f32",
     *,
     product_rounding: bool = False,
+    rounding: Rounding = "nearest-even",
 ) -> int:
     """Compute c + sum(a * b) one product at a time, in order of k, model "FMA".
 
     Each step is acc = round(acc + a * b), the product exact (a fused multiply-add); with `product_rounding`,
-    acc = round(acc + round(a * b)). Rounding is to nearest even in the accumulator's layout, with subnormals and signed
-    zeros as IEEE has them. NaN is written as the quiet NaN without sign or payload.
+    acc = round(acc + round(a * b)). Rounding is to nearest even in the accumulator's layout (of a fused chain also
+    "toward-zero", "down" or "up"), with subnormals and signed zeros as IEEE has them. NaN is written as the quiet NaN without sign or payload.
 
     Examples
     --------
@@ -51,7 +54,7 @@ def sequential_dot(
         if product_rounding:
             c = add(c, _rounded(product, layout), layout)
         else:
-            c = rounded_sum(product, decode(c, layout), layout)
+            c = rounded_sum(product, decode(c, layout), layout, rounding)
     return c
 
 
@@ -149,6 +152,32 @@ def integer_dot(
         total += sum(decode_integer(x, ia) * decode_integer(y, ib) for x, y in zip(a[block], b[block], strict=True))
         total = decode_integer(total % 2**32, _S32) if overflow == "wrap" else _S32.clamp(total)
     return total % 2**32
+
+
+def binary_dot(a: Sequence[int], b: Sequence[int], c: int, operation: BinaryOperation) -> int:
+    """Count into a 32-bit accumulator that wraps: the places where the bits differ, or where both are set.
+
+    PTX has no clamping form, so the depth of an instruction does not matter.
+
+    Parameters
+    ----------
+    a, b : sequence of int
+        Bits, 0 or 1.
+    c : int
+        Two's complement code of the accumulator, 0 <= c < 2^32.
+    operation : {"xor", "and"}
+
+    Examples
+    --------
+    >>> binary_dot([0, 0, 1, 1], [0, 1, 0, 1], 5, "xor"), binary_dot([0, 0, 1, 1], [0, 1, 0, 1], 2**32 - 1, "and")
+    (7, 0)
+    """
+    check_lengths(a, b)
+    if operation not in get_args(BinaryOperation):
+        raise unknown_name("binary operation", operation, get_args(BinaryOperation))
+    if not set(a) | set(b) <= {0, 1}:
+        raise ValueError("binary operands hold 0 and 1")
+    return (c + sum(x != y if operation == "xor" else x and y for x, y in zip(a, b, strict=True))) % 2**32
 
 
 def _products(a: Sequence[int], b: Sequence[int], a_type: str | Layout, b_type: str | Layout) -> list[Value]:

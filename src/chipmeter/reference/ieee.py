@@ -7,6 +7,7 @@ Subnormals are kept. NaN in, or an invalid operation, gives one canonical NaN: q
 from __future__ import annotations
 
 from chipmeter.reference.numbers import Layout, Value, decode, encode, fraction_of, nan_code
+from chipmeter.reference.rounding import Rounding
 
 
 def convert(code: int, source: Layout, target: Layout) -> int:
@@ -82,8 +83,8 @@ def exact_product(x: Value, y: Value) -> Value:
     return Value("finite", negative, x.significand * y.significand, x.exponent + y.exponent)
 
 
-def rounded_sum(x: Value, y: Value, layout: Layout) -> int:
-    """Add two values exactly and round once; opposite infinities are invalid."""
+def rounded_sum(x: Value, y: Value, layout: Layout, rounding: Rounding = "nearest-even") -> int:
+    """Add two values exactly and round once; opposite infinities are invalid, opposite numbers -0 when rounding down."""
     if "nan" in (x.kind, y.kind) or (x.kind == y.kind == "inf" and x.negative != y.negative):
         return nan_code(layout, False)
     if "inf" in (x.kind, y.kind):
@@ -91,8 +92,9 @@ def rounded_sum(x: Value, y: Value, layout: Layout) -> int:
     exponent = min(x.exponent, y.exponent)
     total = _aligned(x, exponent) + _aligned(y, exponent)
     if total == 0:
-        return encode(Value("finite", x.negative and y.negative), layout)
-    return encode(Value("finite", total < 0, abs(total), exponent), layout)
+        either = rounding == "down" and x.negative != y.negative
+        return encode(Value("finite", either or (x.negative and y.negative)), layout)
+    return encode(Value("finite", total < 0, abs(total), exponent), layout, rounding)
 
 
 def _aligned(value: Value, exponent: int) -> int:

@@ -17,6 +17,7 @@ function                              model   used by
 `sequential_dot`                      FMA     FP64 and FP32 instructions of NVIDIA and AMD; a policy
 `pairwise_dot`, `wide_sequential_dot` -       policies where the order is not published
 `integer_dot`                         -       INT8, INT4
+`binary_dot`                          -       NVIDIA b1: xor.popc, and.popc
 ====================================  ======  =======================================================
 """
 
@@ -26,7 +27,7 @@ from chipmeter.reference.amd import (
     grouped_truncate_round_dot,
     truncate_round_dot,
 )
-from chipmeter.reference.chains import integer_dot, pairwise_dot, sequential_dot, wide_sequential_dot
+from chipmeter.reference.chains import binary_dot, integer_dot, pairwise_dot, sequential_dot, wide_sequential_dot
 from chipmeter.reference.fused import (
     grouped_scaled_truncated_dot,
     scaled_truncated_dot,
@@ -38,6 +39,7 @@ from chipmeter.reference.terms import CONVERSIONS, Conversion
 __all__ = [
     "CONVERSIONS",
     "Conversion",
+    "binary_dot",
     "exact_dot",
     "flushed_pairwise_dot",
     "grouped_scaled_truncated_dot",

@@ -16,15 +16,18 @@ if TYPE_CHECKING:
     from chipmeter.cost import Estimate
     from chipmeter.factory import FactoryPlan
 
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
-"""Okabe and Ito's colours, told apart by people who do not see all colours."""
+COLORS = (
+    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f",
+    "#882255", "#44aa99", "#999933", "#661100", "#6699cc", "#aa4499",
+)  # fmt: skip
+"""Okabe and Ito's colours and, from the ninth, Tol's: told apart by people who do not see all colours."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "cross", "star", "pentagon", "hexagon", "triangle-down")
 
 _TITLES = {"dollars": "$ per million {}s", "joules": "J per {}", "seconds": "seconds per {}"}
 
 
 def frontier_figure(frontier: Frontier, axis: Axis = "dollars") -> Figure:
-    """Draw error against spending: a colour per vendor's chip, a symbol per format, the Pareto set joined.
+    """Draw error against spending: a colour per chip, the same on every axis, a symbol per format, the Pareto set joined.
 
     Parameters
     ----------
@@ -40,11 +43,16 @@ def frontier_figure(frontier: Frontier, axis: Axis = "dollars") -> Figure:
     go = needs("plotly.graph_objects")
     scale = 1e6 if axis == "dollars" else 1.0
     shown = [p for p in frontier.points if p.spends(axis) is not None and p.error.sqnr < float("inf")]
-    chips = list(dict.fromkeys(p.chip.id for p in shown))
-    formats = list(dict.fromkeys(p.format for p in shown))
+    formats = list(dict.fromkeys(p.format for p in frontier.points))
     figure = go.Figure()
-    for i, chip in enumerate(chips):
+    for i, chip in enumerate(dict.fromkeys(p.chip.id for p in frontier.points)):
         of = [p for p in shown if p.chip.id == chip]
+        if not of:
+            continue
+        color, hollow = COLORS[i % len(COLORS)], "-open" * (i >= len(COLORS))
+        # a line of the legend for the chip, whose points have the symbols of their formats
+        key = {"color": color, "size": 10, "symbol": f"circle{hollow}"}
+        figure.add_scatter(x=[None], y=[None], mode="markers", name=chip, legendgroup=chip, marker=key)
         figure.add_scatter(
             x=[scale * (p.spends(axis) or 0.0) for p in of],
             y=[p.error.sqnr for p in of],
@@ -58,11 +66,9 @@ def frontier_figure(frontier: Frontier, axis: Axis = "dollars") -> Figure:
             },
             mode="markers",
             name=chip,
-            marker={
-                "color": COLORS[i % len(COLORS)],
-                "size": 10,
-                "symbol": [SYMBOLS[formats.index(p.format) % len(SYMBOLS)] for p in of],
-            },
+            legendgroup=chip,
+            showlegend=False,
+            marker={**key, "symbol": [SYMBOLS[formats.index(p.format) % len(SYMBOLS)] + hollow for p in of]},
             text=[_hover(p, axis) for p in of],
             hovertemplate="%{text}<extra></extra>",
         )
@@ -159,8 +165,8 @@ def layout(*, xaxis: str, yaxis: str) -> dict[str, Any]:
         "paper_bgcolor": clear,
         "plot_bgcolor": clear,
         "margin": {"l": 10, "r": 10, "t": 10, "b": 10},
-        "height": 440,
-        "legend": {"orientation": "h", "y": -0.2},
+        "height": 480,
+        "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "xaxis": {"title": {"text": xaxis}, "automargin": True, **grid},
         "yaxis": {"title": {"text": yaxis}, "automargin": True, **grid},
         "hoverlabel": {"align": "left"},

@@ -23,9 +23,28 @@ class _Extra(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: str = ""
 
 
+class Habits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the runs of a family of chips do where their rows do not say; zeros and blanks stand for nothing of the kind.
+
+    Attributes
+    ----------
+    mlperf_format : str
+        Number format of MLPerf's recipes.
+    sharded : bool
+        Whether parameters are divided over all chips.
+    sequences_per_chip : int
+        Of one step.
+    """
+
+    mlperf_format: str = ""
+    sharded: bool = False
+    sequences_per_chip: int = 0
+
+
 class _Names(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     pattern: tuple[tuple[str, str], ...]
     extra: dict[str, _Extra]
+    habits: dict[str, Habits]
 
 
 @functools.cache
@@ -64,6 +83,15 @@ def kin(chip: Device) -> str:
     """Return the catalogue chip whose constants describe a chip."""
     extra = _names().extra.get(chip.id)
     return chip.id if extra is None else extra.like
+
+
+def habits(chip: Device) -> Habits:
+    """Return what the runs of a chip's family do where their rows do not say.
+
+    >>> habits(hardware("TPU v5p")).mlperf_format, habits(hardware("H100")).sharded
+    ('int8', False)
+    """
+    return _names().habits.get(chip.family, Habits())
 
 
 def is_stand_in(chip: Device) -> bool:

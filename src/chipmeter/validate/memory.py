@@ -9,8 +9,8 @@ import numpy as np
 
 from chipmeter.cost.constants import Constants
 from chipmeter.cost.diffusion import find_denoiser
-from chipmeter.cost.residency import classic_activations, sharded_peak, static_bytes
-from chipmeter.cost.training import Plan
+from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
+from chipmeter.cost.residency import classic_activations, fullest_stage, static_bytes, total_bytes
 from chipmeter.validate.ops import Sheet, column
 from chipmeter.validate.score import Answers
 from chipmeter.validate.shapes import Shapes, find_shape
@@ -73,7 +73,8 @@ def peak_answers(table: Table, shapes: Shapes) -> list[Answers]:
         cells = table.rows[row]
         step = read_step(table, row, shapes)
         policy = (cells.get("recompute") or "none").lower()
-        expected[place] = sharded_peak(step.model, step.plan, policy) / GIB
+        plan = msgspec.structs.replace(step.plan, recompute=policy if policy in RECOMPUTE else "none")
+        expected[place] = total_bytes(fullest_stage(step.model, Plans.of([plan])))[0] / GIB
         sheet.slices[place], sheet.models[place], sheet.chips[place] = step.model.name, step.model.name, step.chip.id
         sheet.work[place] = step.model.parameters / step.plan.chips
     sheet.fill(np.arange(len(rows)), expected, PEAK, True)

@@ -27,7 +27,6 @@ class Point(NamedTuple):
     engine: str
     format: str
     mode: str
-    year: float
 
 
 def served_format(text: str) -> str:
@@ -73,10 +72,8 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
         split_requests=bool(adp), pools=pools,
     )  # fmt: skip
     room = capacity(model, chip, load)
-    year = re.match(r"(20\d\d)-?(\d\d)?", cells.get("date") or "")
-    when = float(year.group(1)) + (min(float(year.group(2) or 6), 12) - 1) / 12 if year else 2026.0
     batch = min(load.sequences, room)
-    return Point(model, chip, load, batch, room, engine, format, "disagg" if pools else "agg", when)
+    return Point(model, chip, load, batch, room, engine, format, "disagg" if pools else "agg")
 
 
 def read_offline(table: Table, row: int, shapes: Shapes) -> Point:
@@ -93,9 +90,7 @@ def read_offline(table: Table, row: int, shapes: Shapes) -> Point:
     room = capacity(model, chip, msgspec.structs.replace(load, chips=int(chips)))
     batch = min(2048.0 * stages, room)
     load = msgspec.structs.replace(load, sequences=batch)
-    return Point(
-        model, chip, load, batch, room, "trtllm", format, f"pipeline {stages:.0f}" if stages > 1 else "", 2025.7
-    )
+    return Point(model, chip, load, batch, room, "trtllm", format, f"pipeline {stages:.0f}" if stages > 1 else "")
 
 
 MLPERF_LENGTHS = {"llama2-70b": (294.0, 294.0), "llama3.1-8b": (778.0, 73.0), "llama3.1-405b": (9428.0, 684.0)}
@@ -117,9 +112,7 @@ def read_mlperf(table: Table, row: int, shapes: Shapes) -> Point:
     mode = (cells.get("mode") or "Offline").split(" ")[0].lower()
     batch = min(1024.0 if mode == "offline" else 768.0 if mode == "server" else 96.0, room)
     load = msgspec.structs.replace(load, sequences=batch)
-    return Point(
-        model, chip, load, batch, room, (cells.get("engine") or "").split(" ")[0].lower(), format, mode, 2025.7
-    )
+    return Point(model, chip, load, batch, room, (cells.get("engine") or "").split(" ")[0].lower(), format, mode)
 
 
 def read_static(table: Table, row: int, shapes: Shapes) -> Point:
@@ -134,7 +127,7 @@ def read_static(table: Table, row: int, shapes: Shapes) -> Point:
         answer=number_or(cells, "osl", 128), format=format, pools=(cells.get("mode") or "") != "online",
     )  # fmt: skip
     room = capacity(model, chip, load)
-    return Point(model, chip, load, min(batch, room), room, (cells.get("engine") or "")[:12], format, "", 2024.5)
+    return Point(model, chip, load, min(batch, room), room, (cells.get("engine") or "")[:12], format, "")
 
 
 def kind_of(point: Point) -> str:

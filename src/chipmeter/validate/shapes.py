@@ -42,6 +42,19 @@ EXTRA: dict[str, tuple[int, int, int, int, int, int]] = {
 }
 """Layers, hidden, ffn, heads, key-value heads, vocabulary of models that the shape table leaves out (model cards)."""
 
+WINDOWS: tuple[tuple[str, int, float], ...] = (
+    ("gpt-oss", 128, 1 / 2),  # sliding windows in every other layer
+    (
+        "qwen3.5|qwen3.6|qwen3-next",
+        128,
+        3 / 4,
+    ),  # three layers in four keep a state of heads x 128 x 128 (linear attention)
+    (r"glm-5|deepseek-v3\.2", 2048, 1.0),  # sparse attention: each token reads the 2,048 keys that an index selects
+    ("gemma-?3|gemma-?4", 1024, 5 / 6),  # five layers in six
+    ("llama-?4", 8192, 3 / 4),  # chunks in three layers of four
+)
+"""Pattern of the name, tokens that windowed layers read, share of such layers: the models' config.json files."""
+
 
 def read_shapes(folder: Path) -> Shapes:
     """Read ``model_shapes.csv`` in a folder or beside it; empty if there is none.
@@ -102,6 +115,14 @@ def _shape(row: Row) -> Shape:
     )
 
 
+def _windowed(shape: Shape, name: str) -> Shape:
+    """Add the windows of a model's attention, which the table of shapes leaves out."""
+    for pattern, window, share in WINDOWS:
+        if re.search(pattern, name):
+            return msgspec.structs.replace(shape, window=window, windowed_layers=round(shape.layers * share))
+    return shape
+
+
 def find_shape(name: str, notes: str, shapes: Shapes) -> Shape:
     """Find the shape of a model that a row names.
 
@@ -119,7 +140,8 @@ def find_shape(name: str, notes: str, shapes: Shapes) -> Shape:
             kv_heads=heads, head_dim=int(dim.group(1)) if dim else hidden // heads, vocab=stated.get("vocab", 32000),
             gated=False,
         )  # fmt: skip
-    return _sized(_by_name(name.lower() if name.lower().startswith("hugging") else key, shapes))
+    found = _sized(_by_name(name.lower() if name.lower().startswith("hugging") else key, shapes))
+    return found if found.windowed_layers else _windowed(found, name.lower())
 
 
 def _sized(shape: Shape) -> Shape:

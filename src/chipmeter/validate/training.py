@@ -11,10 +11,11 @@ import numpy as np
 
 from chipmeter.cost.constants import Constants, book, nearest_chip
 from chipmeter.cost.device import Device
+from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.terms import Terms, flags
-from chipmeter.cost.training import PARTS, PRIORS, Plan, model_flops, step_parts
-from chipmeter.validate.hardware import hardware, kin
+from chipmeter.cost.training import PARTS, PRIORS, model_flops, step_parts
+from chipmeter.validate.hardware import habits, hardware, kin
 from chipmeter.validate.ops import Sheet
 from chipmeter.validate.program import fit_program, predict_program
 from chipmeter.validate.score import Answers
@@ -40,15 +41,15 @@ def _int(table: Table, row: int, column: str, default: float) -> int:
 
 
 def precision_of(text: str, chip: Device, model: str, suite: str) -> str:
-    """Name the recipe that a row trains in; blanks of MLPerf's language models on GPUs are FP8, on TPU int8.
+    """Name the recipe that a row trains in; blanks of MLPerf's language models are FP8, or what is usual on the chip.
 
     >>> from chipmeter.cost.device import device
     >>> precision_of("FP8-CS", device("h100"), "llama", ""), precision_of("amp_bf16", device("a100"), "mpt", "")
     ('fp8', 'bf16')
     """
     low = text.lower()
-    if "mlperf" in suite and chip.vendor == "Google":
-        return "int8"
+    if "mlperf" in suite and habits(chip).mlperf_format:
+        return habits(chip).mlperf_format
     if not low and "mlperf" in suite and "fp8" in chip.peak and re.search("gpt|llama", model):
         return "fp8"
     for mark, name in (("nvfp4", "nvfp4"), ("fp4", "nvfp4"), ("mx", "mxfp8"), ("fp8", "fp8"), ("fp32", "bf16")):
@@ -92,19 +93,14 @@ def _proxy(model: Shape, notes: str, cells: Row, chip: Device, split: int) -> Sh
     return msgspec.structs.replace(model, layers=min(max(layers, 1), model.layers))
 
 
-def _recompute(policy: str, cells: Row, notes: str) -> float:
-    """Forward passes repeated: by the policy's name, or where hardware FLOPs are quoted beside model FLOPs by those."""
+def _recompute(policy: str, cells: Row, notes: str) -> str:
+    """Name what a row recomputes: as it says, or where hardware FLOPs are quoted beside model FLOPs by those."""
     hardware_flops, model_share = re.search(r"HFU=([\d.]+)", notes), (cells.get("mfu_pct") or "").strip()
     if "narayanan" in (cells.get("suite") or "").lower():
-        return 1.0
+        return "full"
     if hardware_flops and re.fullmatch(r"[\d.]+", model_share):
-        return 1.0 if float(hardware_flops.group(1)) > 1.15 * float(model_share) else 0.0
-    return RECOMPUTE.get(policy, 0.0)
-
-
-RECOMPUTE = {"full": 1.0, "custom": 0.6, "qkv_proj_offloaded": 0.8, "selective layer": 0.5, "selective+sp": 0.0}
-RECOMPUTE |= {"selective op": 0.15, "selective": 0.0}
-"""Forward passes that a policy repeats."""
+        return "full" if float(hardware_flops.group(1)) > 1.15 * float(model_share) else "none"
+    return policy if policy in RECOMPUTE else "none"
 
 
 def read_step(table: Table, row: int, shapes: Shapes) -> Step:
@@ -119,15 +115,17 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     tensor, pipeline = _int(table, row, "tp", 1), _int(table, row, "pp", 1)
     context = _int(table, row, "cp", 1)
     blank = not (cells.get("tp") or "").strip()
-    google = chip.vendor == "Google"
-    if blank and not google:
+    usually = habits(chip)
+    if blank and not usually.sharded:
         # What the same suites use for a model of this size: 8 GB of weights and state per chip or so.
         big = model.parameters * 18 / chip.memory
         tensor = 1 if big < 4 or "fsdp" in (cells.get("sharding") or "") else min(8, chips)
         pipeline = max(1, min(16, round(big / tensor / 4), chips // tensor)) if big > 30 else 1
     replicas = max(1.0, chips * cores / (tensor * pipeline * context))
-    usual = micro_stated * (chips if google else replicas * max(8, 4 * (pipeline - 1)))
-    batch = _int(table, row, "gbs", 4 * chips if google and not (cells.get("mbs") or "").strip() else usual)
+    usual = micro_stated * (chips if usually.sharded else replicas * max(8, 4 * (pipeline - 1)))
+    if usually.sequences_per_chip and not (cells.get("mbs") or "").strip():
+        usual = usually.sequences_per_chip * chips
+    batch = _int(table, row, "gbs", usual)
     model = _proxy(model, notes, cells, chip, 1 if blank else tensor * pipeline)
     if "weak" in suite and pipeline == 1 and not (cells.get("mbs") or "").strip():
         # Sizes are not published; memory holds four sequences where there is no pipeline to keep full.
@@ -140,7 +138,7 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     plan = Plan(
         chips=chips * cores, batch=batch, seq=seq, micro=min(micro_stated, max(1, batch / replicas)), tensor=tensor,
         pipeline=pipeline, virtual=virtual, context=context, expert=_int(table, row, "ep", 8 if model.experts else 1),
-        recompute=_recompute(recompute, cells, notes), sharded="fsdp" in sharding or google, adapters="lora" in f"{phase} {notes}".lower(),
+        recompute=_recompute(recompute, cells, notes), zero=3 if "fsdp" in sharding or usually.sharded else 1, adapters="lora" in f"{phase} {notes}".lower(),
         format="fp8" if format == "mxfp8" else format,
     )  # fmt: skip
     year = re.match(r"(20\d\d)[.-]?(0[1-9]|1[0-2])?", cells.get("date") or "")
@@ -195,8 +193,13 @@ def kind_of(step: Step) -> str:
 
 def training_terms(steps: list[Step], values: Mapping[str, float] | None = None) -> Terms:
     """Lay out the parts, factors and floor of many steps; chips without a factor in `values` take a relative's."""
-    rows = [step_parts(s.model, msgspec.structs.replace(one_core(s.chip), id=kin(s.chip)), s.plan) for s in steps]
-    parts = {name: np.array([row[name] for row in rows]) for name in PARTS}
+    parts = {name: np.zeros(len(steps)) for name in PARTS}
+    for chip, model, format, adapters in {_alike(s): None for s in steps}:
+        rows = [row for row, s in enumerate(steps) if _alike(s) == (chip, model, format, adapters)]
+        on = steps[rows[0]]
+        core = msgspec.structs.replace(one_core(on.chip), id=kin(on.chip))
+        for name, part in step_parts(on.model, core, Plans.of([steps[row].plan for row in rows])).items():
+            parts[name][rows] = part
     low = ["" if s.format == "bf16" else f"{s.format}{' moe' if s.model.experts else ''}" for s in steps]
     chips = [s.chip.id if values is None else nearest_chip(s.chip.id, values) for s in steps]
     # Whole-number formats run at a rate of their own: they say nothing of the chip in others.
@@ -211,6 +214,11 @@ def training_terms(steps: list[Step], values: Mapping[str, float] | None = None)
     factors["moe year"] = np.array([s.year - 2026.0 if s.model.experts else 0.0 for s in steps])
     factors["doubling"] = np.array([np.log2(max(1.0, s.plan.chips / 8)) / 10 for s in steps])
     return Terms(parts, factors, np.array([_floor(s) for s in steps]))
+
+
+def _alike(step: Step) -> tuple[str, Shape, str, bool]:
+    """Tell what must agree between steps whose parts are computed together."""
+    return step.chip.id, step.model, step.plan.format, step.plan.adapters
 
 
 def _floor(step: Step) -> float:

@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from chipmeter._arrays import AnyArray
-from chipmeter.matmul import Chain, IntegerDot, Unit, units
+from chipmeter.matmul import BinaryDot, Chain, IntegerDot, Unit, units
 from chipmeter.matmul.operands import operand_dtype
 from chipmeter.matmul.units import OPERANDS
 
 _ARCHITECTURES = {"ada-lovelace": "ada"}
 _FAMILIES = ("wgmma", "tcgen05", "mfma", "mma")
 _AMD_TYPES = {"fp8": "e4m3fnuz", "bf8": "e5m2fnuz", "xf32": "tf32", "i8": "s8", "i32": "s32"}
+_ROUNDINGS = {".rz": "toward-zero", ".rm": "down", ".rp": "up"}
 _AMD = re.compile(
     r"(?:v_mfma_)?(?P<d>[a-z]+\d+)_\d+x\d+x(?P<k>\d+)_?(?:\d+b_)?(?P<ab>[a-z]+\d+(?:_[a-z]+\d+)?)(?:_1k)?"
 )
@@ -64,7 +65,9 @@ class Instruction:
         for u in found:
             if _depth_suffix(u) is not None:
                 continue
-            if isinstance(u.model, (Chain, IntegerDot)):  # one sum, however many products an instruction holds
+            if isinstance(
+                u.model, (Chain, IntegerDot, BinaryDot)
+            ):  # one sum, however many products an instruction holds
                 return replace(u, k=self.k)
             if self.k % u.k == 0 or padded:  # a chain of shorter instructions
                 return u
@@ -74,6 +77,10 @@ class Instruction:
         if (u.a, u.b, u.c, u.d, u.scale, u.scale_block) != (*self.types, self.scale, self.scale_block):
             return False
         if isinstance(u.model, IntegerDot) and u.model.clamp != ("satfinite" in self.text):
+            return False
+        if isinstance(u.model, Chain) and u.model.rounding != _ROUNDINGS.get(self.text[-3:], "nearest-even"):
+            return False
+        if isinstance(u.model, BinaryDot) and f"{u.model.operation}.popc" not in self.text:
             return False
         # CDNA2 has two bf16 instructions of the same shape; `_1k` multiplies four at a time, the older one two
         return ("-1k" in u.name) == self.text.endswith("_1k")

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from chipmeter._arrays import AnyArray
+from chipmeter.matmul.execute.binary import binary
 from chipmeter.matmul.execute.chain import chain
 from chipmeter.matmul.execute.floored import floored
 from chipmeter.matmul.execute.fused import fused
@@ -14,7 +15,17 @@ from chipmeter.matmul.execute.integer import integer
 from chipmeter.matmul.execute.lanes import lanes
 from chipmeter.matmul.execute.paired import paired
 from chipmeter.matmul.execute.policies import POLICIES, policy
-from chipmeter.matmul.units import Chain, ExactDot, FlooredDot, FlushedDot, FusedDot, IntegerDot, PairedHalves, Unit
+from chipmeter.matmul.units import (
+    BinaryDot,
+    Chain,
+    ExactDot,
+    FlooredDot,
+    FlushedDot,
+    FusedDot,
+    IntegerDot,
+    PairedHalves,
+    Unit,
+)
 
 
 def execute(
@@ -30,6 +41,8 @@ def execute(
             d[...] = policy(a, b, c, unit, unit.model, scales, threads, execute)
         case Chain():
             chain(a, b, c, d, unit, unit.model, scales, threads)
+        case BinaryDot():
+            binary(a, b, c, d, unit.model, threads)
         case IntegerDot():
             integer(a, b, c, d, unit, unit.model, threads)
         case FlooredDot():

@@ -11,14 +11,19 @@ from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
 from chipmeter.formats.records import FORMATS
+from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.execute.split import rows
-from chipmeter.matmul.operands import panels_of, values
+from chipmeter.matmul.operands import panels_of
 from chipmeter.matmul.units import OPERANDS, Chain, Unit
 
 _EXACT = ("f32", "f64")
 """Operands that are multiplied as they are."""
 
+ROWS = 120
+"""Rows of A decoded at once: as many as the kernel multiplies with all of B (CHAIN_BLOCK_ROWS)."""
+
 _ORDERS = {"sequential": 0, "pairwise": 1, "f64": 2}
+_ROUNDINGS = {"nearest-even": 0, "down": 1, "up": 1, "toward-zero": 2}
 
 
 def chain(
@@ -27,44 +32,63 @@ def chain(
     """Run one chain, or tiles of it, per output of d."""
     k = a.shape[1]
     depth = k if model.tile else -(-k // unit.k) * unit.k  # zeros turn an accumulator of -0 to +0
-    left: AnyArray
-    panels: AnyArray
-    if unit.scale is not None:
-        left = dequantize(values(a, unit.a), scales[0], unit)
-        right = dequantize(np.ascontiguousarray(values(b, unit.b).T), scales[1], unit).T
-        panels = panels_of(right, depth)
-    else:
-        left, panels = _decoded(a, b, unit, depth)
-    if left.shape[1] != depth:
-        left = np.pad(left, ((0, 0), (0, depth - left.shape[1])))
+    panels = _panels(b, unit, depth, scales[1])
     addend = None if c is None else np.ascontiguousarray(c)
+    upward = model.rounding == "up"  # the negative of -a @ b - c rounded down
+    if upward:
+        addend = -np.zeros(d.shape, d.dtype) if addend is None else -addend
     result = d if d.flags.c_contiguous else np.empty(d.shape, d.dtype)
-    kernel: Any = _kernels.chain_f64 if left.dtype == np.float64 else _kernels.chain_f32
+    kernel: Any = _kernels.chain_f64 if panels.dtype == np.float64 else _kernels.chain_f32
 
-    def work(i: int, j: int) -> None:
-        kernel(left, panels, addend, result, model.tile, _ORDERS[model.order], i, j)
+    def work(begin: int, end: int) -> None:
+        room = None if unit.a in _EXACT else np.empty((min(ROWS, end - begin), k), np.float32)
+        for i in range(begin, end, ROWS):
+            some = slice(i, min(i + ROWS, end))
+            left = _values(a[some], unit, scales[0] if scales[0] is None else scales[0][some], room)
+            if k != depth:
+                left = np.pad(left, ((0, 0), (0, depth - k)))
+            if upward:
+                left = -left
+            start = None if addend is None else addend[some]
+            order, rounding = _ORDERS[model.order], _ROUNDINGS[model.rounding]
+            kernel(left, panels, start, result[some], model.tile, order, rounding, 0, len(left))
+            if upward:
+                np.negative(result[some], out=result[some])
+                canonical(result[some])
 
-    rows(work, len(left), d.shape[1], left.shape[1], threads)
+    rows(work, len(a), d.shape[1], depth, threads)
     if result is not d:
         d[...] = result
 
 
-def _decoded(a: AnyArray, b: AnyArray, unit: Unit, depth: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Decode A and the panels of B into one block of memory, which large products hand from one to the next."""
-    panels = panels_of(b, depth)
-    kinds = (unit.a, unit.b)
-    codes = [x.size if kind not in _EXACT else 0 for x, kind in zip((a, panels), kinds, strict=True)]
-    scratch = _recycle.empty((sum(codes),), np.dtype(np.float32))
-    left, right = (
-        np.ascontiguousarray(x) if kind in _EXACT else decode(x, FORMATS[OPERANDS[kind]], out=room.reshape(x.shape))
-        for x, kind, room in zip((a, panels), kinds, np.split(scratch, codes[:1]), strict=True)
-    )
-    return left, right
+def _values(a: AnyArray, unit: Unit, scales: AnyArray | None, room: NDArray[np.float32] | None) -> NDArray[Any]:
+    """Decode some rows of A as they are needed, in the same memory: A is never widened whole."""
+    if room is None:
+        return np.ascontiguousarray(a)
+    left = decode(a, FORMATS[OPERANDS[unit.a]], out=room[: len(a)])
+    return left if scales is None else dequantize(left, scales, unit)
+
+
+def _panels(b: AnyArray, unit: Unit, depth: int, scales: AnyArray | None) -> NDArray[Any]:
+    """Lay B out in panels of binary32 or binary64, in memory that large products hand from one to the next."""
+    codes = panels_of(b, depth)
+    if unit.b in _EXACT:
+        return codes
+    panels = decode(codes, FORMATS[OPERANDS[unit.b]], out=_recycle.empty(codes.shape, np.dtype(np.float32)))
+    if scales is not None:
+        factors = panels_of(_scale_values(scales, unit).T, scales.shape[1])
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for panel, factor in zip(panels, factors, strict=True):
+                panel *= np.repeat(factor, unit.scale_block, axis=0)[:depth]
+    return panels
 
 
 def dequantize(x: NDArray[np.float32], scales: AnyArray, unit: Unit) -> NDArray[np.float32]:
     """Multiply each block along the last axis by its scale, in float32."""
-    kind = "float8_e8m0fnu" if unit.scale == "ue8m0" else "float8_ue4m3"  # which ignores the byte's top bit
-    factors = np.repeat(decode(scales, kind), unit.scale_block, axis=1)[:, : x.shape[1]]
+    factors = np.repeat(_scale_values(scales, unit), unit.scale_block, axis=1)[:, : x.shape[1]]
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         return np.asarray(x * factors, np.float32)
+
+
+def _scale_values(scales: AnyArray, unit: Unit) -> NDArray[np.float32]:
+    return decode(scales, "float8_e8m0fnu" if unit.scale == "ue8m0" else "float8_ue4m3")  # which ignores the top bit

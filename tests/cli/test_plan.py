@@ -1,0 +1,55 @@
+"""`chipmeter plan` prints ranked plans, why the first wins and what is wrong with one asked about; JSON has it all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from chipmeter.cli import main
+
+ARGUMENTS = ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "16", "--batch", "32", "--seq", "4096", "--top", "3"]
+
+
+def test_table_page_and_json(tmp_path: Path) -> None:
+    run, html = CliRunner().invoke, str(tmp_path / "plan.html")
+    table = run(main, [*ARGUMENTS, "--ask", "tensor=3,zero=3,sequence_parallel=false", "--report", html])
+    assert table.exit_code == 0, table.output
+    for words in (
+        "90 % interval",
+        "second's",
+        "plans examined",
+        "must divide the 32 attention heads",
+    ):
+        assert words in table.output
+    assert "Where the steps go" in Path(html).read_text()
+    data = json.loads(run(main, [*ARGUMENTS, "--objective", "joules", "--zero", "1,3", "--json"]).output)
+    assert len(data["plans"]) == 3
+    assert data["plans"][0]["joules"] <= data["plans"][1]["joules"]
+    assert {one["plan"]["zero"] for one in data["plans"]} <= {1, 3}
+
+
+def test_bad_input_is_one_line() -> None:
+    run = CliRunner().invoke
+    for more, message in (
+        (["--ask", "tensr=2"], "did you mean 'tensor'"),
+        (["--ask", "tensor=two"], "must be a whole number, got 'two'"),
+        (["--tensor", "a"], "whole numbers"),
+        (["--chips", "13"], "no plan trains llama3.1-8b"),
+    ):
+        result = run(main, [*ARGUMENTS, *more])
+        assert result.exit_code == 2
+        assert message in result.output
+
+
+def test_serving_as_table_and_json() -> None:
+    run = CliRunner().invoke
+    words = ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "4", "--prompt", "512", "--answer", "128"]
+    table = run(main, [*words, "--tpot", "0.03"])
+    assert table.exit_code == 0, table.output
+    assert "in flight each" in table.output
+    data = json.loads(run(main, [*words, "--json", "--objective", "ttft"]).output)
+    assert data["deployments"][0]["ttft"]["seconds"] <= data["deployments"][-1]["ttft"]["seconds"]
+    assert run(main, words[:-2]).exit_code == 2
+    assert run(main, ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "4"]).exit_code == 2
