@@ -296,7 +296,83 @@ static inline void vi_widen(vi x, vl *low, vl *high)
 #endif
 }
 
-/* numbers that are exact in binary32 */
+static inline void vi_to_doubles(vi x, vd *low, vd *high)
+{
+#if VL == 16
+    *low = (vd)_mm512_cvtepi32_pd(_mm512_castsi512_si256((__m512i)x));
+    *high = (vd)_mm512_cvtepi32_pd(_mm512_extracti64x4_epi64((__m512i)x, 1));
+#elif VL == 8
+    *low = (vd)_mm256_cvtepi32_pd(_mm256_castsi256_si128((__m256i)x));
+    *high = (vd)_mm256_cvtepi32_pd(_mm256_extracti128_si256((__m256i)x, 1));
+#else
+    *low = (vd){x[0], x[1]}, *high = (vd){x[2], x[3]};
+#endif
+}
+
+/* toward minus infinity, whatever the rounding mode */
+static inline vf vf_floor(vf x)
+{
+#if VL == 16
+    return (vf)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif VL == 8
+    return (vf)_mm256_round_ps((__m256)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(__SSE4_1__)
+    return (vf)_mm_round_ps((__m128)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+    for (int l = 0; l < VL; l++) x[l] = __builtin_floorf(x[l]);
+    return x;
+#endif
+}
+
+static inline vd vd_floor(vd x)
+{
+#if VL == 16
+    return (vd)_mm512_roundscale_pd((__m512d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif VL == 8
+    return (vd)_mm256_round_pd((__m256d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#elif defined(__SSE4_1__)
+    return (vd)_mm_round_pd((__m128d)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+    for (int l = 0; l < VL / 2; l++) x[l] = __builtin_floor(x[l]);
+    return x;
+#endif
+}
+
+/* floor of lanes within int32 */
+static inline vi vf_floor_to_integer(vf x)
+{
+#if VL == 16
+    return (vi)_mm512_cvt_roundps_epi32((__m512)x, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+#else
+    return vi_truncate(vf_floor(x));
+#endif
+}
+
+/* x * 2^-count cut toward minus infinity, for any count from 0 */
+static inline vi vi_floor_shift(vi x, vi count)
+{
+#if VL == 16
+    return (vi)_mm512_srav_epi32((__m512i)x, (__m512i)count);
+#elif VL == 8
+    return (vi)_mm256_srav_epi32((__m256i)x, (__m256i)count);
+#else
+    return x >> vi_min(count, vi_set(31));
+#endif
+}
+
+/* the low 32 bits of x * 2^count for counts up to 31, else 0 */
+static inline vi vi_shift_left(vi x, vi count)
+{
+#if VL == 16
+    return (vi)_mm512_sllv_epi32((__m512i)x, (__m512i)count);
+#elif VL == 8
+    return (vi)_mm256_sllv_epi32((__m256i)x, (__m256i)count);
+#else
+    return (vi)((vu)x << ((vu)count & 31)) & ((vu)count < 32);
+#endif
+}
+
+/* rounded to binary32 */
 static inline vf vd_narrow(vd low, vd high)
 {
 #if VL == 16

@@ -57,10 +57,12 @@ typedef struct {
 
 /* How the sums of a step are held. CM_NARROW, in float32: operands of at most 3 mantissa bits with exponents in
  * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 8 products of operands whose nonzero
- * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. */
-enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2 };
+ * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. CM_FLOORED and CM_PARITIES: TR and GTR,
+ * in int32, at most 8 products to an alignment, exponents as for CM_INTEGER. */
+enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2, CM_FLOORED = 3, CM_PARITIES = 4 };
 
-/* T and ST from codes: as cm_fused_args without groups. */
+/* T and ST from codes: as cm_fused_args without groups. TR and GTR: fraction_bits is 24 and the output CM_RZ_F32,
+ * though rounded to nearest even; floor_exponent has no meaning. */
 typedef struct {
     size_t rows, columns, depth, padded; /* padded: whole instructions, a multiple of `fused` */
     cm_codes a, b;

@@ -14,7 +14,7 @@
 #endif
 
 #define CHAIN_BLOCK_ROWS 120 /* rows of A that stay in the second-level cache for all columns */
-#define CHAIN_PIECE 512 /* the longest run of depth in one register block */
+#define CHAIN_PIECE 256 /* depth of a panel in the first-level cache, where no tile sets it */
 
 #define T float
 #define CHAIN_V vf

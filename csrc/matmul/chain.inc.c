@@ -79,74 +79,78 @@ static CM_NOINLINE void CM_CHAIN(panel)(const cm_chain_args *args, size_t row0, 
 }
 
 #ifdef __FMA__
-/* Sequential tiles as a register block: each loaded vector of B serves CHAIN_TILE_ROWS rows. */
+/* Sequential tiles as a register block: each loaded vector of B serves CHAIN_TILE_ROWS rows. A block is as wide as a few
+ * panels; its accumulators stay in one run of memory while its depth goes by. */
+enum {
+    CM_CHAIN(LANES) = (int)(sizeof(CHAIN_V) / sizeof(T)),
+    CM_CHAIN(WIDTH) = (int)CHAIN_VECTORS * CM_CHAIN(LANES),
+    CM_CHAIN(OF_PANEL) = CM_PANEL / CM_CHAIN(LANES), /* vectors */
+    CM_CHAIN(PANELS) = CM_CHAIN(WIDTH) / CM_PANEL
+};
 
-static inline __attribute__((always_inline)) void CM_CHAIN(block)(const T *const *a, const T *b, size_t depth, CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS])
+/* one tile, or a piece of an endless one: acc becomes the sum from zero, or goes on from what it is */
+static inline __attribute__((always_inline)) void CM_CHAIN(tile_as)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CM_CHAIN(PANELS)], size_t depth, int add, int overwrite, T *total)
 {
-    enum { LANES = (int)(sizeof(CHAIN_V) / sizeof(T)) };
-    for (size_t k = 0; k < depth; k++) {
+    CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
+    for (int r = 0; r < CHAIN_TILE_ROWS; r++) /* vector by vector, or they pass through memory */
+        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
+            if (add) acc[r][v] = (CHAIN_V){0};
+            else memcpy(&acc[r][v], total + ((size_t)r * CHAIN_VECTORS + v) * CM_CHAIN(LANES), sizeof acc[r][v]);
+        }
+#pragma GCC unroll 8
+    for (size_t k = 0; k < depth; k++) { /* few iterations: their end is foreseen */
         CHAIN_V y[CHAIN_VECTORS];
-        for (size_t v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b + (k * CHAIN_VECTORS + v) * LANES, sizeof y[v]);
+        for (size_t v = 0; v < CHAIN_VECTORS; v++)
+            memcpy(&y[v], b[v / CM_CHAIN(OF_PANEL)] + k * CM_PANEL + v % CM_CHAIN(OF_PANEL) * CM_CHAIN(LANES), sizeof y[v]);
         for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
             CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
             for (size_t v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
         }
     }
+    for (int r = 0; r < CHAIN_TILE_ROWS; r++)
+        for (size_t v = 0; v < CHAIN_VECTORS; v++, total += CM_CHAIN(LANES)) {
+            CHAIN_V before;
+            memcpy(&before, total, sizeof before);
+            if (add && !overwrite) acc[r][v] = before + acc[r][v];
+            memcpy(total, &acc[r][v], sizeof acc[r][v]);
+        }
 }
 
-/* one tile, or a piece of an endless one, for CHAIN_TILE_ROWS rows and whole or partial panels */
-static CM_NOINLINE void CM_CHAIN(tile)(const cm_chain_args *args, const T *b, size_t row0, size_t rows, size_t column, size_t k, size_t depth, int last)
+static CM_NOINLINE void CM_CHAIN(tile)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CM_CHAIN(PANELS)], size_t depth, int add, int overwrite, T *total)
 {
-    enum { LANES = (int)(sizeof(CHAIN_V) / sizeof(T)) };
-    const size_t most = args->columns - column;
-    const size_t width = most < CHAIN_VECTORS * LANES ? most : CHAIN_VECTORS * LANES;
-    const T *a[CHAIN_TILE_ROWS], *from = k ? args->d : args->c;
-    T total[CHAIN_TILE_ROWS][CHAIN_VECTORS * LANES];
-    CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
-    const int whole = width == CHAIN_VECTORS * LANES;
-    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) {
-        const size_t row = row0 + (r < rows ? r : rows - 1);
-        a[r] = (const T *)args->a + row * args->depth + k;
-        if (from && whole) memcpy(total[r], from + row * args->columns + column, sizeof total[r]);
-        else memset(total[r], 0, sizeof total[r]);
-        if (from && !whole) memcpy(total[r], from + row * args->columns + column, width * sizeof(T));
-    }
-    if (args->tile) memset(acc, 0, sizeof acc);
-    else memcpy(acc, total, sizeof acc);
-    CM_CHAIN(block)(a, b, depth, acc);
-    for (size_t r = 0; r < rows; r++) {
-        T *d = (T *)args->d + (row0 + r) * args->columns + column;
-        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
-            CHAIN_V sum, nan;
-            memcpy(&sum, &total[r][v * LANES], sizeof sum);
-            sum = args->tile && from ? sum + acc[r][v] : acc[r][v];
-            nan = (CHAIN_V)(sum != sum);
-            if (last) sum = (CHAIN_V)(((CHAIN_I)CHAIN_BROADCAST(CM_CANONICAL) & (CHAIN_I)nan) | ((CHAIN_I)sum & ~(CHAIN_I)nan));
-            memcpy(whole ? d + v * LANES : &total[r][v * LANES], &sum, sizeof sum);
-        }
-        if (!whole) memcpy(d, total[r], width * sizeof(T));
-    }
+    if (add) CM_CHAIN(tile_as)(a, b, depth, 1, overwrite, total);
+    else CM_CHAIN(tile_as)(a, b, depth, 0, 0, total);
 }
 
 static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, size_t end)
 {
-    enum { W = CHAIN_VECTORS * sizeof(CHAIN_V) / sizeof(T), PANELS = W / CM_PANEL };
-    const size_t piece = args->tile ? args->tile : 256, panels = (args->columns + CM_PANEL - 1) / CM_PANEL;
+    const size_t piece = args->tile ? args->tile : CHAIN_PIECE, panels = (args->columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
+    T total[CHAIN_BLOCK_ROWS * CM_CHAIN(WIDTH)];
     for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS) {
-        const size_t stop = end - row0 < CHAIN_BLOCK_ROWS ? end : row0 + CHAIN_BLOCK_ROWS;
-        for (size_t column = 0; column < args->columns; column += W)
+        const size_t rows = end - row0 < CHAIN_BLOCK_ROWS ? end - row0 : CHAIN_BLOCK_ROWS;
+        for (size_t column = 0; column < args->columns; column += W) {
+            const size_t width = args->columns - column < W ? args->columns - column : W;
+            if (!args->c || width < W) memset(total, 0, sizeof total);
+            for (size_t r = 0; args->c && r < rows; r++)
+                memcpy(total + r * W, (const T *)args->c + (row0 + r) * args->columns + column, width * sizeof(T));
             for (size_t k = 0; k < args->depth; k += piece) {
                 const size_t depth = args->depth - k < piece ? args->depth - k : piece;
-                T b[CHAIN_PIECE * W]; /* one run of memory for the inner loop */
-                for (size_t p = 0; p < PANELS; p++) {
-                    const size_t panel = column / CM_PANEL + p; /* beyond the matrix any panel will do */
-                    const T *from = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
-                    for (size_t i = 0; i < depth; i++) memcpy(b + i * W + p * CM_PANEL, from + i * CM_PANEL, CM_PANEL * sizeof(T));
+                const T *a[CHAIN_TILE_ROWS], *b[CM_CHAIN(PANELS)];
+                for (size_t p = 0; p < CM_CHAIN(PANELS); p++) { /* beyond the matrix any panel will do */
+                    const size_t panel = column / CM_PANEL + p;
+                    b[p] = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
                 }
-                for (size_t row = row0; row < stop; row += CHAIN_TILE_ROWS)
-                    CM_CHAIN(tile)(args, b, row, stop - row < CHAIN_TILE_ROWS ? stop - row : CHAIN_TILE_ROWS, column, k, depth,
-                                   k + depth == args->depth);
+                for (size_t row = 0; row < rows; row += CHAIN_TILE_ROWS) {
+                    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) /* and any row beyond the block */
+                        a[r] = (const T *)args->a + (row0 + (row + r < rows ? row + r : rows - 1)) * args->depth + k;
+                    CM_CHAIN(tile)(a, b, depth, args->tile != 0, k == 0 && !args->c, total + row * W);
+                }
             }
+            for (size_t r = 0; r < rows; r++) {
+                T *d = (T *)args->d + (row0 + r) * args->columns + column;
+                for (size_t j = 0; j < width; j++) d[j] = CM_CHAIN(canonical)(total[r * W + j]);
+            }
+        }
     }
 }
 #endif
@@ -154,7 +158,7 @@ static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, s
 static void CM_CHAIN(rows)(const cm_chain_args *args, size_t begin, size_t end)
 {
 #ifdef __FMA__
-    if (args->order == CM_ORDER_SEQUENTIAL && args->tile <= CHAIN_PIECE) {
+    if (args->order == CM_ORDER_SEQUENTIAL) {
         CM_CHAIN(sequential_rows)(args, begin, end);
         return;
     }

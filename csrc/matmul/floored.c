@@ -18,9 +18,6 @@ static inline vi unbiased(vi sum)
 
 static inline vf power_of_two(vi exponent) { return (vf)((exponent + 127) << 23); }
 
-/* x * 2^-count cut toward minus infinity, for any count from 0 */
-static inline vi floor_shift(vi x, vi count) { return x >> -vi_max(-count, vi_set(-31)); }
-
 /* Adds the products' sum, total * 2^(exponent - F), to the accumulator. With E the larger exponent, the sum is floored to
  * 32 fraction bits below 2^E and the accumulator to 24; their exact sum is floored to 31 bits below its leading bit and
  * rounded to nearest even. Below 2^-126 nothing is normalised: flooring to 2^-157 first says the same. */
@@ -121,7 +118,7 @@ static inline __attribute__((always_inline)) void floored_steps(const cm_lanes_a
                 vi sum = total[0][r][h], x = exponent[0][r][h];
                 if (groups == 2) {
                     vi largest = vi_max(x, exponent[1][r][h]);
-                    sum = floor_shift(sum, largest - x) + floor_shift(total[1][r][h], largest - exponent[1][r][h]);
+                    sum = vi_floor_shift(sum, largest - x) + vi_floor_shift(total[1][r][h], largest - exponent[1][r][h]);
                     x = largest;
                 }
                 float *c = &t->c[r][h * VL];

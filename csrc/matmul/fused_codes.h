@@ -39,7 +39,10 @@
 #define NARROW_ZERO 0x1p-120f
 #define WIDE_ZERO 0x1p-600
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { CLASS_NAN = 1, CLASS_INFINITY = 2 };
+enum { LEFT_GENERAL = 1, LEFT_INFINITE = 2 }; /* to the general kernel, or to infinities.c */
 
 typedef struct {
     void *a;            /* BLOCK_ROWS x LINE: float or double */
@@ -50,6 +53,7 @@ typedef struct {
     uint32_t *b_signs;  /* per panel: steps x panel width */
     float *c;           /* BLOCK_ROWS x panel width */
     uint8_t *row_class, *column_class;
+    uint32_t *infinities;
 } fused_block;
 
 typedef struct {
@@ -68,6 +72,81 @@ typedef struct {
     const uint32_t *next_a_exponent, *next_b_exponent; /* of the tile that comes next */
     float *c;           /* TILE_ROWS x panel width */
 } step_tile;
+
+/* one panel of a packed block: all its rows, all its steps */
+typedef struct {
+    const cm_fused_codes_args *args;
+    const fused_block *block;
+    size_t panel, width, rows, depth;
+    int first;          /* the block of depth begins with the matrix */
+} panel_run;
+
+typedef struct {
+    size_t width, size; /* columns of a panel, bytes of a packed value */
+    size_t sets;        /* of largest exponents: 2 where even and odd k are aligned apart */
+    int bytes;          /* packed exponents are bytes, else halves */
+    uint32_t floor;     /* the least alignment exponent, in every place of a word */
+} panel_form;
+
+INLINE uint32_t halves_floor(int32_t exponent) { return (uint32_t)(exponent + 2 * WIDE_BIAS) * 0x00010001u; }
+
+/* one step of a tile; `shared` holds its largest exponents on entry, those of the next tile on return */
+typedef void step_function(const step_tile *t, const step_rule *u, size_t groups, uint32_t *shared);
+
+/* the largest exponents of the first tile; every other tile's are found by its predecessor */
+static CM_NOINLINE void first_exponents(const step_tile *t, size_t fused, const panel_form *form, uint32_t *shared)
+{
+    for (size_t i = 0; i < form->sets * TILE_ROWS; i++) {
+        vu largest = form->floor + (vu){0};
+        for (size_t k = i / TILE_ROWS; k < fused; k += form->sets) {
+            vu e = vu_load(t->next_b_exponent + k * VL) + t->next_a_exponent[i % TILE_ROWS * LINE + k];
+            largest = form->bytes ? vu_max_bytes(largest, e) : vu_max_halves(largest, e);
+        }
+        vu_store_u32(shared + i * VL, largest);
+    }
+}
+
+INLINE void every_step(const panel_run *run, const panel_form form, step_function *step)
+{
+    const cm_fused_codes_args *args = run->args;
+    const fused_block *block = run->block;
+    const size_t W = form.width, L = (size_t)args->fused, steps = run->depth / L, size = form.size;
+    const size_t groups = (run->width + VL - 1) / VL, tiles = (run->rows + TILE_ROWS - 1) / TILE_ROWS;
+    const unsigned char *a = block->a, *b = (const unsigned char *)block->b + run->panel * W * run->depth * size;
+    const uint32_t *b_exponent = block->b_exponent + run->panel * run->depth * VL;
+    const int halves = args->output == CM_RNE_F16, least = halves ? -14 : -126;
+    step_rule rule = {L, args->fraction_bits, args->floor_exponent, 0, args->output, 0};
+    step_tile t = {.next_a_exponent = block->a_exponent, .next_b_exponent = b_exponent};
+    uint32_t largest[2 * TILE_ROWS * VL];
+    first_exponents(&t, L, &form, largest);
+    for (size_t s = 0; s < steps; s++) {
+        rule.least = run->first && s == 0 ? args->c_min_exponent : least;
+        rule.halves = halves || rule.least != -126;
+        t.b = b + s * L * W * size;
+        t.b_signs = block->b_signs + (run->panel * steps + s) * W;
+        for (size_t i = 0; i < tiles; i++) {
+            const size_t row = i * TILE_ROWS, next = i + 1 < tiles ? s : s + 1 < steps ? s + 1 : 0;
+            t.a = a + (row * LINE + s * L) * size;
+            t.next_a_exponent = block->a_exponent + (i + 1 < tiles ? row + TILE_ROWS : 0) * LINE + next * L;
+            t.next_b_exponent = b_exponent + next * L * VL;
+            for (size_t r = 0; r < TILE_ROWS; r++) t.a_signs[r] = block->a_signs[(row + r) * steps + s];
+            t.a_exponent = block->a_exponent + row * LINE + s * L;
+            t.b_exponent = b_exponent + s * L * VL;
+            t.c = block->c + row * W;
+            step(&t, &rule, groups, largest);
+        }
+    }
+}
+
+size_t CM_NAME(fused_infinities_workspace)(const cm_fused_codes_args *args, size_t rows);
+void CM_NAME(fused_infinities)(const cm_fused_codes_args *args, size_t begin, size_t end, void *workspace);
+
+/* one file per way of holding the sums */
+void CM_NAME(fused_narrow_panel)(const panel_run *run);
+void CM_NAME(fused_wide_panel)(const panel_run *run);
+void CM_NAME(fused_integer_panel)(const panel_run *run);
+void CM_NAME(fused_floored_panel)(const panel_run *run);
+void CM_NAME(fused_parities_panel)(const panel_run *run);
 
 void CM_NAME(fused_pack_rows)(const cm_fused_codes_args *args, size_t row, size_t rows, size_t k0, size_t depth, const fused_block *to);
 void CM_NAME(fused_pack_panel)(const cm_fused_codes_args *args, size_t column, size_t width, size_t k0, size_t depth,

@@ -63,18 +63,18 @@ static cm_codes codes_of(const cm_kernels *k, const layout *f, const float *x, s
     };
 }
 
-/* the same product straight from codes, in every way that holds its sums, must give the same bits where it gives any */
-static void from_codes(const cm_kernels *k, const fused_unit *u, size_t rows, size_t columns, size_t depth, size_t padded,
-                       const float *a, const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c,
-                       const float *want)
+void from_codes(const cm_kernels *k, const fused_unit *u, int floored, size_t rows, size_t columns, size_t depth, size_t padded, const float *a,
+                const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c, const float *want)
 {
     const layout *la = layout_named(u->a), *lb = layout_named(u->b);
     const int narrow = la->mantissa_bits <= 3 && lb->mantissa_bits <= 3 && la->exponent_bits <= 5 && lb->exponent_bits <= 5
                        && la->bias <= 16 && lb->bias <= 16 && u->fraction_bits <= 13
                        && !u->scale_block && u->floor_exponent <= (u->output == CM_RNE_F16 ? -20 : -126);
-    const int integer = u->fused <= 8 && !u->scale_block && la->exponent_bits <= 5 && lb->exponent_bits <= 5;
-    for (int way = CM_WIDE; way <= CM_INTEGER; way++) {
-        if ((way == CM_NARROW && !narrow) || (way == CM_INTEGER && !integer)) continue;
+    const int window = !u->scale_block && la->exponent_bits <= 5 && lb->exponent_bits <= 5;
+    const int taken[] = {[CM_WIDE] = !floored, [CM_NARROW] = narrow && !floored, [CM_INTEGER] = window && u->fused <= 8 && !floored,
+                         [CM_FLOORED] = window && floored == 1, [CM_PARITIES] = window && floored == 2};
+    for (int way = CM_WIDE; way <= CM_PARITIES; way++) {
+        if (!taken[way]) continue;
         float *d = NEW(float, rows * columns);
         uint8_t *left = NEW(uint8_t, rows * columns), *left_rows = NEW(uint8_t, rows);
         cm_fused_codes_args args = {
@@ -207,7 +207,7 @@ void fused_product(const cm_kernels *k, const fused_unit *u, size_t rows, size_t
     };
     k->matmul->fused(&args, 0, rows);
 
-    if (!u->group) from_codes(k, u, rows, columns, depth, padded, a, b, scale_a, scale_b, c, d);
+    if (!u->group) from_codes(k, u, 0, rows, columns, depth, padded, a, b, scale_a, scale_b, c, d);
     else from_groups(k, u, rows, columns, depth, a, b, scale_a, scale_b, c, d);
 
     float *again = NEW(float, rows * columns); /* threads split the rows: no bit may change */

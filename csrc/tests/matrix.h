@@ -15,6 +15,11 @@ typedef struct {
 void fused_product(const cm_kernels *k, const fused_unit *u, size_t rows, size_t columns, size_t depth, const float *a,
                    const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c, float *d);
 
+/* The same product straight from codes, in every way that holds its sums, must give the bits of `want` where it gives any.
+ * floored: TR with 1, GTR with 2, else T and ST. */
+void from_codes(const cm_kernels *k, const fused_unit *u, int floored, size_t rows, size_t columns, size_t depth, size_t padded, const float *a,
+                const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c, const float *want);
+
 /* b (depth x columns) of `size`-byte elements in zero-padded panels; the caller frees it */
 void *panels_of(const void *b, size_t depth, size_t columns, size_t size);
 

@@ -260,6 +260,10 @@ static uint64_t lanes(const cm_kernels *k, size_t at)
             kernel(&args, 0, m / 2);
             kernel(&args, m / 2, m);
             hash(&h, d, m * n * sizeof *d);
+            if (LANES[at].fraction_bits == 24) {
+                const fused_unit u = {LANES[at].a, LANES[at].b, LANES[at].products, 24, -126, CM_RZ_F32, -126, 0, 0, 0};
+                from_codes(k, &u, LANES[at].groups, m, n, depth, padded, a, b, NULL, NULL, args.c, d);
+            }
             void *all[] = {a, b, c, d, va, vb, ea, eb, ra, rb};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
         }

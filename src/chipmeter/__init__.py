@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from chipmeter.chips import chip, system
     from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
-    from chipmeter.cost import estimate
+    from chipmeter.cost import break_even, estimate, serve
     from chipmeter.formats import cast, decode
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
@@ -40,6 +40,7 @@ __all__ = [
     "all_to_all",
     "best_plan",
     "best_serving",
+    "break_even",
     "broadcast",
     "cast",
     "chip",
@@ -54,6 +55,7 @@ __all__ = [
     "quantize",
     "reduce_scatter",
     "sensitivity",
+    "serve",
     "sqnr",
     "system",
     "testing",
@@ -71,6 +73,7 @@ _LATER = {
     "all_to_all": "chipmeter.collectives",
     "broadcast": "chipmeter.collectives",
     "reduce_scatter": "chipmeter.collectives",
+    "break_even": "chipmeter.cost",
     "best_plan": "chipmeter.planning",
     "best_serving": "chipmeter.planning",
     "cast": "chipmeter.formats",
@@ -85,6 +88,7 @@ _LATER = {
     "matmul": "chipmeter.matmul",
     "quantize": "chipmeter.quantize",
     "sensitivity": "chipmeter.matmul",
+    "serve": "chipmeter.cost",
     "sqnr": "chipmeter.quantize",
     "verify": "chipmeter.verify",
 }

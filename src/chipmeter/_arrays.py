@@ -107,7 +107,7 @@ def is_small_float(dtype: np.dtype[Any]) -> bool:
 
 def check_size(shape: tuple[int, ...], itemsize: int, what: str) -> None:
     """Refuse a shape whose size in bytes does not fit the address space."""
-    if math.prod(shape) * itemsize > np.iinfo(np.intp).max:
+    if math.prod(shape) * itemsize > sys.maxsize:
         raise ValueError(f"{what} of shape {shape} is too large for this machine's address space")
 
 

@@ -7,6 +7,7 @@ the next result they fit. A block returns only when the last array or view that 
 
 from __future__ import annotations
 
+import math
 import threading
 from typing import Any
 
@@ -39,7 +40,7 @@ def empty(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     >>> empty((2, 3), np.dtype(np.float32)).shape
     (2, 3)
     """
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < SMALLEST:
         return np.empty(shape, dtype)
     with _lock:

@@ -38,21 +38,25 @@ def test_every_claim_says_what_who_when_where_and_why(one: object) -> None:
 
 def test_trainium3_is_four_times_only_as_a_larger_system_in_another_format() -> None:
     assert value("trainium3-compute", "UltraServer against UltraServer") == pytest.approx(144 * 2517 / (64 * 1299))
-    assert value("trainium3-compute", "BF16") == pytest.approx(671 / 667)
-    assert value("trainium3-compute", "memory bandwidth") == pytest.approx(705.6 / 185.6)
+    assert value("trainium3-compute", "chip against chip, BF16") == pytest.approx(671 / 667)
+    assert value("trainium3-compute", "UltraServer memory bandwidth") == pytest.approx(705.6 / 185.6)
 
 
 def test_the_break_even_price_of_trainium3() -> None:
     january = 41.61 / 8 / 1.979
-    assert value("trainium-half-cost", "halves h200 (2026-01)") == pytest.approx(0.5 * january * 2.517, rel=1e-4)
-    assert value("trainium-half-cost", "saving of Trainium2 against h200 (p5en.48xlarge, 2026-01)") == pytest.approx(
-        100 * (1 - 2.23505 / 1.299 / january), rel=1e-3
+    assert value("trainium-half-cost", "halves h200 (2026-01) per peak, MXFP8") == pytest.approx(
+        0.5 * january * 2.517, rel=1e-4
     )
+    assert value(
+        "trainium-half-cost", "saving of Trainium2 against h200 (p5en.48xlarge, 2026-01) per peak FP8"
+    ) == pytest.approx(100 * (1 - 2.23505 / 1.299 / january), rel=1e-3)
 
 
 def test_powers_at_which_the_energy_claims_would_hold() -> None:
-    assert value("trainium3-energy", "40 % less energy: most power") == pytest.approx(0.6 * 2517 / 1299)
-    assert value("trainium4-energy", "memory bandwidth") == pytest.approx(2.0)
+    assert value("trainium3-energy", "40 % less energy: most power of Trainium3 over Trainium2, work") == pytest.approx(
+        0.6 * 2517 / 1299
+    )
+    assert value("trainium4-energy", "bound by memory bandwidth") == pytest.approx(2.0)
 
 
 def test_fleets() -> None:
@@ -89,3 +93,32 @@ def test_the_docs_page_is_what_the_figures_give() -> None:
     page = (Path(__file__).parents[2] / "docs" / "claims.md").read_text()
     for one in EVERY:
         assert one.why in page
+
+
+def test_every_reading_of_the_specification_is_there() -> None:
+    assert value("trainium3-compute", "UltraServer, BF16") == pytest.approx(2.26, abs=0.01)
+    assert value("trainium3-compute", "memory capacity") == pytest.approx(20736 / 6144)
+    assert value("trainium3-compute", "MXFP4 over MXFP8") == 1.0
+    half = "trainium-half-cost"
+    assert value(half, "halves h200 (2026-01) per peak, BF16") == pytest.approx(1.76, abs=0.01)
+    assert value(half, "h200 (p5en.48xlarge, capacity-block, 2026-01)'s for half") == pytest.approx(1.31, abs=0.01)
+    assert value(half, "h100 (p5.48xlarge, on-demand, 2026-09-19)'s for half") == pytest.approx(0.99, abs=0.01)
+    assert value(half, "b200 (p6-b200.48xlarge, capacity-block, 2026-06)'s for half") == pytest.approx(1.50, abs=0.01)
+    assert value(half, "b200 capacity block per peak NVFP4") == pytest.approx(1.37, abs=0.01)
+    assert value(half, "GLM-5.3-Flash") == pytest.approx(15.71 / 7.44, rel=0.01)
+    assert value("trainium3-energy", "three times the throughput") == pytest.approx(1.8)
+    assert value("trainium3-energy", "power of the UltraServer") == pytest.approx(1.09, abs=0.01)
+    assert value("trainium3-energy", "peak per watt") == pytest.approx(0.97, abs=0.01)
+    assert value("trainium4-energy", "over Rubin, memory bandwidth") == pytest.approx(0.89, abs=0.01)
+    assert value("ai-factory", "electricity per year") == pytest.approx(5.27, abs=0.02)
+    assert 1.54 < value("ai-factory", "all costs per GPU-hour") < 1.73
+
+
+def test_break_even_prices_of_work_follow_the_cost_model() -> None:
+    decode, frame = (
+        value("trainium-half-cost", "halves h200 (2026-01) on decoding"),
+        value("decart-half-cost", "2026-01) per frame"),
+    )
+    assert 0.3 < decode < 41.61 / 8
+    assert 0.5 < frame < 41.61 / 8
+    assert value("decart-half-cost", "four times the frames of one h200") > 1

@@ -59,6 +59,7 @@ RUNS = {
     "plan --prompt": ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "2", "--prompt", "512", "--answer", "64"],
     "quantize": ["quantize", "{folder}/in.safetensors", "{folder}/out.safetensors", "--recipe", "mxfp8"],
     "record": ["record", "unit:a100/int8", "{folder}/recording"],
+    "serve": ["serve", "llama-3.1-8b", "--chip", "h100", "--request-rate", "2", "--concurrency", "1,8"],
     "units": ["units"],
     "validate": ["validate"],
     "verify": ["verify", MATRIX],
@@ -98,6 +99,38 @@ def test_outputs_are_what_the_schema_says(command: str, folder: Path) -> None:
 def test_an_encoder_counts_sequences() -> None:
     done = CliRunner().invoke(main, ["estimate", "minilm", "--chip", "h100", "--json"])
     assert msgspec.convert(json.loads(done.stdout), OUTPUTS["estimate"]()).sequences_per_second > 0
+
+
+def test_an_estimate_against_another_says_when_it_wins() -> None:
+    against = ["--against", "p5.48xlarge", "--format", "mxfp8", "--saving", "0.4"]
+    done = CliRunner().invoke(main, ["estimate", "llama-3.1-8b", "--chip", "trn3", *against, "--json"])
+    found = msgspec.convert(json.loads(done.stdout), OUTPUTS["estimate"]())
+    assert "saves 40% of the dollars if it rents below" in found.break_even.says
+    assert found.break_even.says in " ".join(
+        CliRunner().invoke(main, ["estimate", "llama-3.1-8b", "--chip", "trn3", *against]).output.split()
+    )
+    low, expected, high = (getattr(found.ranges["seconds"], end) for end in ("low", "expected", "high"))
+    assert low < expected == found.seconds < high
+    assert found.ranges["joules_per_unit"] is None
+
+
+def test_pictures_and_serving_on_the_command_line() -> None:
+    run = CliRunner().invoke
+    sizes = ["--width", "832", "--height", "480", "--frames", "81", "--steps", "4", "--compiled"]
+    video = run(main, ["estimate", "wan2.1-1.3b", "--chip", "h200", *sizes])
+    assert "frames per second" in video.output
+    curve = run(main, ["serve", "llama-3.1-8b", "--chip", "h100", "--concurrency", "1,8", "--draft", "llama-3.2-1b"])
+    assert "first token" in curve.output
+    assert "llama-3.2-1b drafts 3 tokens" in curve.output
+    for broken, problem in (
+        (["serve", "minilm", "--chip", "h100"], "only decoders are served"),
+        (["serve", "llama-3.1-8b", "--chip", "h100", "--concurrency", "1,x"], "whole numbers separated by commas"),
+        (["estimate", "flux", "--chip", "h100", "--width", "-1"], "width must lie above 0"),
+        (["estimate", "llama-3.1-8b", "--chip", "h100", "--price", "-3"], "dollars_per_hour must be a positive"),
+    ):
+        done = run(main, broken)
+        assert done.exit_code == 2
+        assert problem in done.output
 
 
 def test_schema_prints_one_and_all() -> None:

@@ -1,6 +1,7 @@
 """An estimate is the sum of its operations, agrees with hand calculation, and says what it assumed."""
 
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 from chipmeter import collectives
 from chipmeter.chips import Chip, Price, chip, chips
-from chipmeter.cost import Efficiency, Estimate, estimate
+from chipmeter.cost import Efficiency, Estimate, Serving, decode_step, estimate
 from chipmeter.evidence import Figure
-from chipmeter.workloads import preset, read_config
+from chipmeter.workloads import Generation, preset, read_config
 
 TINY = read_config(
     {
@@ -222,3 +223,59 @@ def test_chip_record_of_ones_own(round_chip: Chip) -> None:
     assert e.chip == "round"
     assert any("no efficiency is known for round" in note for note in e.assumptions)
     assert chip("h100").id not in str(e.assumptions)
+
+
+def test_time_is_that_of_measured_runs_where_there_are_any() -> None:
+    step = decode_step("llama-3.1-70b", "h100", Serving(chips=4, sequences=32, prompt=1000, answer=2), alone=True)
+    e = estimate("llama-3.1-70b", "h100", batch=32, context=1000, tensor_parallel=4)
+    assert e.seconds == pytest.approx(step.seconds)
+    assert (e.basis, e.outside) == ("runs of inference_inferencex_silicon", False)
+    assert e.ops[-1].name != "software and overlap" or e.ops[-1].limit == "latency"
+    assert e.seconds == pytest.approx(sum(op.seconds for op in e.ops))
+    assert estimate("minilm", "h100").basis == "its operations, one after the other"
+
+
+def test_pictures_come_by_the_frame() -> None:
+    video = Generation(width=1280, height=720, frames=129, steps=50)
+    e = estimate("hunyuanvideo", "h100", picture=video)
+    assert (e.unit, e.units, e.phase, e.outside) == ("frame", 129, "generate", False)
+    assert 1700 < e.seconds < 2100  # 1904 s measured
+    many = estimate("hunyuanvideo", "h100", picture=Generation(width=1280, height=720, frames=129, steps=50, chips=8))
+    assert e.seconds / 8 < many.seconds < e.seconds / 5
+    assert estimate("flux", "b200", format="fp8").unit == "image"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"phase": "decode"}, "phase 'decode' does not apply to flux, which generates pictures"),
+        ({"picture": Generation(chips=8, ring=3)}, "ulysses x ring must be the 8 chips, got 1 x 3"),
+        ({"format": "nvfp4"}, "h100_sxm has no nvfp4 matrix rate"),
+    ],
+)
+def test_pictures_refused(arguments: dict[str, object], problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        estimate(**({"model": "flux", "chip": "h100"} | arguments))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("broken", [{"width": 0}, {"steps": -1}, {"frames": 1e9}])
+def test_pictures_have_a_size(broken: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="must lie above 0 and at most a million"):
+        Generation(**broken)
+
+
+def test_adapters_need_less_memory_and_time() -> None:
+    sizes: dict[str, Any] = {"phase": "train", "seq": 2048, "tensor_parallel": 1}
+    full, lora = (estimate("llama-3.1-8b", "h100", batch=8, lora=rank, **sizes) for rank in (0, 16))
+    assert lora.memory.optimizer < 0.02 * full.memory.optimizer
+    assert lora.seconds < full.seconds
+    again = estimate("llama-3.1-8b", "h100", batch=8, recompute="full", **sizes)
+    assert again.memory.activations < 0.3 * full.memory.activations
+    assert 1.1 * full.seconds < again.seconds < 1.5 * full.seconds
+    assert again.flops > full.flops
+    parts = estimate("llama-3.1-8b", "h100", batch=16, accumulate=2, **sizes)
+    assert parts.memory.activations == full.memory.activations
+    with pytest.raises(ValueError, match="unknown recomputation 'some'"):
+        estimate("llama-3.1-8b", "h100", phase="train", recompute="some")
+    with pytest.raises(ValueError, match="lora must lie from 0 to 0"):
+        estimate("llama-3.1-8b", "h100", lora=8)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chipmeter.cost.device import Device, device
-from chipmeter.cost.diffusion import DENOISERS, Generation, find_denoiser, generation_parts
+from chipmeter.cost.diffusion import generation_parts
 from chipmeter.cost.network import collective_seconds
 from chipmeter.cost.plan import RECOMPUTE, SCHEDULES, Plan, Plans
 from chipmeter.cost.residency import (
@@ -22,6 +22,7 @@ from chipmeter.cost.shape import Shape
 from chipmeter.cost.terms import Terms, evaluate, fit_terms, flags
 from chipmeter.cost.training import PARTS, model_flops, step_parts
 from chipmeter.workloads import preset
+from chipmeter.workloads.pictures import DENOISERS, Generation, find_denoiser
 
 CHIPS = ["a100_80", "h100_sxm", "b200", "gb300", "tpu_v5e", "tpu_v7", "trn2", "mi300x"]
 MODELS = {name: Shape.of(preset(name)) for name in ("llama-3.1-8b", "llama-3.1-70b", "mixtral-8x7b", "deepseek-v3")}

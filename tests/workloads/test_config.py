@@ -75,19 +75,20 @@ def test_file_and_folder(tmp_path: Path) -> None:
 
 def test_every_family_is_complete() -> None:
     for name, family in families().items():
-        assert {"hidden", "layers", "heads", "vocab"} <= set(family.fields), name
+        assert {"hidden", "layers", "heads", "vocab"} <= set(family.fields) | set(family.fixed), name
         assert {"gated", "norm", "norms_per_layer"} <= set(family.fixed), name
-        assert {"embed", "o"} <= set(family.weights), name
+        assert {"o", "down" if "down" in family.weights else "expert_down"} <= set(family.weights), name
+        assert family.encoder is None or family.encoder in families(), name
         assert family.bias is not None, name
 
 
 @pytest.mark.parametrize("model_type", ["mamba", None, 3, ["llama"], "x" * 10_000])
 def test_unknown_model_type_lists_those_known(model_type: object) -> None:
     with pytest.raises(
-        ValueError, match=r"unknown model_type .*architectures \['Odd'\].*accepted: bert, .*qwen3"
+        ValueError, match=r"unknown model_type .*architectures \['Odd'\].*accepted: bart, bert, .*qwen3"
     ) as error:
         read_config(LLAMA | {"model_type": model_type, "architectures": ["Odd"]})
-    assert len(str(error.value)) < 600
+    assert len(str(error.value)) < 700
 
 
 @pytest.mark.parametrize("value", [0, -1, 2**22 + 1, 10**400, 64.0, "64", True, [64], {}])

@@ -313,10 +313,12 @@ cdef class FusedCodes:
              and 10 <= fraction_bits <= 25 and -400 <= floor_exponent <= -15, "fused_codes: parameters")
         take_codes(&self.args.a, a_spec, a8, a16, a32, False)
         take_codes(&self.args.b, b_spec, b8, b16, b32, True)
-        need(0 <= way <= 2, "fused_codes: unknown way")
+        need(0 <= way <= 4, "fused_codes: unknown way")
         need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
                           and narrow_enough(&self.args.b)), "fused_codes: not narrow")
-        need(way != 2 or (fused_products <= 8 and scale_block == 0), "fused_codes: not for int32 sums")
+        need(way < 2 or (fused_products <= (16 if way == 4 else 8) and scale_block == 0), "fused_codes: not for int32 sums")
+        need(way < 3 or (fraction_bits == 24 and output == 0 and c_min_exponent == -126
+                         and (way == 3 or fused_products % 2 == 0)), "fused_codes: not a floored step")
         self.args.scale_block = scale_block
         if scale_block:
             self.args.scale_count = (depth + scale_block - 1) // scale_block

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from chipmeter.chips.records import Chip, System
+from chipmeter.chips.units import BASE, quantity
 
 MAX_BYTES = 128 << 10
 """A larger file is refused unread; the largest of ours has 18 KB."""
@@ -128,6 +129,13 @@ def _with_evidence(path: Path, table: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
             return value
         given = {key: expand(item, f"{field}.{key}" if field else key, depth + 1) for key, item in value.items()}
+        written = field.split(".")
+        unit = next((name for name in reversed(written) if name in BASE), None)
+        if unit is not None and isinstance(given.get("value"), str):
+            try:
+                given["value"] = quantity(given["value"], unit)
+            except ValueError as error:
+                raise ValueError(f"{path}: {field}: {error}") from None
         if "evidence" not in given:
             return given
         key = given.pop("evidence")

@@ -10,6 +10,7 @@ from typing import Literal
 
 import msgspec
 
+from chipmeter.chips.units import too_small
 from chipmeter.evidence import Figure, Grade
 
 FORMATS = (
@@ -129,6 +130,11 @@ class Chip(_Record, frozen=True, kw_only=True):
         for field in ("peak", "energy_per_flop"):
             for number_format, figure in getattr(self, field).items():
                 _positive(f"{field}.{number_format}", figure)
+        sized = [("memory", self.memory), ("memory_bandwidth", self.memory_bandwidth)]
+        for field, figure in (*sized, *((f"peak.{name}", rate) for name, rate in self.peak.items())):
+            problem = too_small(field, figure.value) if figure.value > 0 else None
+            if problem is not None:
+                raise ValueError(problem)
         for field in ("clock", "vector", "memory", "memory_bandwidth", "tdp", "idle", "energy_per_byte"):
             _positive(field, getattr(self, field))
 

@@ -16,7 +16,7 @@ def trainium3() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
     bandwidth_new, bandwidth_old = chips.chip("trn3").memory_bandwidth, chips.chip("trn2").memory_bandwidth
     counts = new.chips / old.chips
     system = counts * mx.value / plain.value
-    findings = (
+    findings: tuple[Finding, ...] = (
         finding(
             "UltraServer against UltraServer, MXFP8 over FP8",
             system,
@@ -39,6 +39,28 @@ def trainium3() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
             bandwidth_old,
         ),
     )
+    plainly = printed("trn2", "peak.fp32"), printed("trn3", "peak.fp32")
+    memory = chips.chip("trn3").memory, chips.chip("trn2").memory
+    fp4 = chips.chip("trn3").peak["mxfp4"]
+    engine = chips.chip("trn3").peak["mxfp8"], chips.chip("trn2").peak["fp8"]
+    findings += (
+        finding(
+            "UltraServer, BF16", counts * bf16_new.value / bf16_old.value, "",
+            f"{new.chips} x {bf16_new.value / 1e12:.0f} over {old.chips} x {bf16_old.value / 1e12:.0f} TFLOP/s", bf16_new,
+            bf16_old,
+        ),
+        finding("chip against chip, FP32", plainly[1].value / plainly[0].value, "", "peak over peak", *plainly),
+        finding(
+            "UltraServer memory capacity", counts * memory[0].value / memory[1].value, "",
+            f"{new.chips} x {memory[0].value / 2**30:.0f} over {old.chips} x {memory[1].value / 2**30:.0f} GiB", *memory,
+        ),
+        finding("MXFP4 over MXFP8 on Trainium3", fp4.value / chips.chip("trn3").peak["mxfp8"].value, "", "peak over peak", fp4),
+        finding(
+            "chip against chip, matrix engine alone, MXFP8 over FP8", engine[0].value / engine[1].value, "",
+            f"{engine[0].value / 1e12:.0f} over {engine[1].value / 1e12:.0f} TFLOP/s: what a share of peak is a share of",
+            *engine,
+        ),
+    )  # fmt: skip
     return (
         findings,
         ("144 chips are compared with 64", "work that ran in FP8 runs in MXFP8", "peak rates, not achieved ones"),

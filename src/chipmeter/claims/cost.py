@@ -6,6 +6,7 @@ from chipmeter import chips
 from chipmeter.chips import Price
 from chipmeter.claims.figures import finding, price, printed
 from chipmeter.claims.records import Finding, Verdict
+from chipmeter.claims.work import serving_break_evens, video
 from chipmeter.evidence import Figure
 
 _GPUS = (
@@ -64,6 +65,9 @@ def half_cost() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
                 trn3_peak,
             ),
         ]
+    findings += _other_readings(trn2, own)
+    findings += serving_break_evens()
+    findings += _measured_elsewhere()
     return (
         tuple(findings),
         (
@@ -75,9 +79,73 @@ def half_cost() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
         (
             f"Trainium3 rents below ${limits[0]:.2f} per chip-hour (against H200 at its price of January 2026; "
             f"${min(limits):.2f} to ${max(limits):.2f} over the GPUs listed) and reaches the GPU's share of peak. For Trainium2 "
-            f"the saving at list price is {100 * min(savings):.0f} to {100 * max(savings):.0f} %, by the GPU and month chosen."
+            f"the saving at list price is {100 * min(savings):.0f} to {100 * max(savings):.0f} %, by the GPU and month chosen. On "
+            "decoding, bound by memory bandwidth and overheads rather than peak, the price must be lower still."
         ),
     )
+
+
+def _other_readings(trn2: Price, own: float) -> list[Finding]:
+    """Compare per BF16 rate and per memory bandwidth, on demand, in narrow formats, and the use that a half would take."""
+    bf16, wide = printed("trn2", "peak.bf16"), chips.chip("trn2").memory_bandwidth
+    trn3_bf16 = printed("trn3", "peak.bf16")
+    found = []
+    for system, chip, kind, date in (
+        ("p5en.48xlarge", "h200", "capacity-block", "2026-01"), ("p5.48xlarge", "h100", "on-demand", None),
+        ("p6-b200.48xlarge", "b200", "capacity-block", "2026-06"), ("p6-b200.48xlarge", "b200", "capacity-block", None),
+    ):  # fmt: skip
+        paid, gpu = price(system, kind, date=date), chips.chip(chip)
+        name = f"{chip} ({system}, {kind}, {paid.date})"
+        flops = _per_peak(trn2, bf16) / _per_peak(paid, gpu.peak["bf16"])
+        moved = trn2.dollars_per_chip_hour / wide.value / (paid.dollars_per_chip_hour / gpu.memory_bandwidth.value)
+        narrow = own / _per_peak(paid, gpu.peak["fp8"])
+        found += [
+            finding(
+                f"saving of Trainium2 against {name} per peak BF16", 100 * (1 - flops), "%", f"1 - {flops:.3f}", trn2, paid, bf16
+            ),
+            finding(
+                f"saving of Trainium2 against {name} per memory bandwidth", 100 * (1 - moved), "%", f"1 - {moved:.3f}", trn2,
+                paid, wide,
+            ),
+            finding(
+                f"share of peak that Trainium2 must reach over {name}'s for half the cost, FP8", 2 * narrow, "",
+                f"2 x {narrow:.3f}", trn2, paid,
+            ),
+        ]  # fmt: skip
+    h200 = price("p5en.48xlarge", "capacity-block", date="2026-01")
+    b200, nvfp4 = price("p6-b200.48xlarge", "capacity-block"), chips.chip("b200").peak["nvfp4"]
+    cheap = chips.cheapest_price("b200")
+    assert cheap is not None
+    found += [
+        finding(
+            "price at which Trainium3 halves h200 (2026-01) per peak, BF16",
+            0.5 * _per_peak(h200, chips.chip("h200").peak["bf16"]) * trn3_bf16.value / 1e15, "$/chip-h",
+            f"0.5 x {_per_peak(h200, chips.chip('h200').peak['bf16']):.2f} x {trn3_bf16.value / 1e15:.3f} PFLOP/s", h200,
+            trn3_bf16,
+        ),
+        finding(
+            "b200 capacity block per peak NVFP4", _per_peak(b200, nvfp4), "$/PFLOP-h", "4-bit work is cheaper on Blackwell than "
+            f"FP8 on Trainium2 at {own:.2f}", b200, nvfp4,
+        ),
+        finding(
+            "b200 at the lowest on-demand price per peak FP8", _per_peak(cheap, chips.chip("b200").peak["fp8"]), "$/PFLOP-h",
+            f"${cheap.dollars_per_chip_hour:.2f} per chip-hour: below Trainium2's capacity block, so the baseline decides", cheap,
+        ),
+    ]  # fmt: skip
+    return found
+
+
+def _measured_elsewhere() -> list[Finding]:
+    """One comparison that others ran: the only one known with both throughputs and prices."""
+    ours, theirs = (35.7608, 632.4), (63.158, 2359.0)
+    cost = [hourly / rate / 3600 * 1e6 for hourly, rate in (ours, theirs)]
+    return [
+        finding(
+            "cost of Trainium2 over H200 per answer token, GLM-5.3-Flash, 8k prompt and 256 answer tokens", cost[0] / cost[1], "",
+            f"Kiln project, October 2026: {ours[1]} tokens/s at ${ours[0]} and {theirs[1]:.0f} at ${theirs[0]} an hour; a "
+            "third-party engine, so a bound on one side only", "assumed",
+        )
+    ]  # fmt: skip
 
 
 def decart() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
@@ -102,6 +170,7 @@ def decart() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
                 paid,
             ),
         ]
+    findings += video()
     return (
         tuple(findings),
         ("the GPU is an H200 or a B200 at capacity-block price", "four times faster means four times the frames"),
@@ -109,6 +178,7 @@ def decart() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
         (
             "GPU, model, resolution and the price of Trainium3 are not stated, and the two readings differ by a factor of "
             "four: half per frame at four times the speed lets the Trainium3 share cost twice the GPU per hour, half per "
-            "hour makes a frame an eighth."
+            "hour makes a frame an eighth. Four times the frames of one GPU are more than the peak of one Trainium3 in BF16, "
+            "so the comparison is of unlike numbers of chips or of unlike software."
         ),
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from chipmeter import chips
 from chipmeter.claims.figures import finding, price, printed
 from chipmeter.claims.records import Finding, Verdict
+from chipmeter.cost import ownership
+from chipmeter.cost.site import HOURS, site
 
-HOURS = 8760.0
 _MILLION = 1e6
-_FACTORY_GPUS, _YEARS, _USED = 3000, 5, 0.9
-_PUE, _DOLLARS_PER_KWH = 1.25, 0.0862
-"""PUE: mean of public clouds, quoted by AWS; electricity: US industrial 2025, EIA. Both through secondary sources."""
+_FACTORY_GPUS, _USED = 3000, 0.9
+_FLOOR = site()
+_YEARS, _PUE = round(_FLOOR.years.expected), _FLOOR.pue.expected
+_DOLLARS_PER_KWH, _HOST_WATTS = _FLOOR.dollars_per_kwh.expected, _FLOOR.host_watts.expected
 _MFU = (0.35, 0.55)
 """What published Ironwood and TPU v5p recipes reach on dense models."""
 _EXAMPLE_PARAMETERS, _EXAMPLE_TOKENS = 100e9, 10e12
@@ -20,7 +22,7 @@ def million_chips() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]
     """Work out compute and list price of a million Trainium2."""
     peak, paid = printed("trn2", "peak.bf16"), price("trn2.48xlarge", "capacity-block")
     yearly = _MILLION * paid.dollars_per_chip_hour * HOURS
-    findings = (
+    findings: tuple[Finding, ...] = (
         finding(
             "peak of a million Trainium2, BF16",
             _MILLION * peak.value / 1e21,
@@ -36,12 +38,31 @@ def million_chips() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]
             paid,
         ),
     )
+    watts = next(c for c in chips.chip("trn2").conflicts if c.field == "tdp")
+    sites = _MILLION * (watts.value + _HOST_WATTS) * _PUE
+    findings += (
+        finding(
+            "power of the chips",
+            _MILLION * watts.value / 1e9,
+            "GW",
+            f"1e6 x {watts.value:.0f} W, no vendor figure",
+            "assumed",
+        ),
+        finding(
+            "power of their sites",
+            sites / 1e9,
+            "GW",
+            f"1e6 x ({watts.value:.0f} W + {_HOST_WATTS:.0f} W of host) x PUE {_PUE}",
+            "assumed",
+        ),
+    )
     return (
         findings,
         ("all are Trainium2", "all are rented all year at the capacity-block price"),
         "not reproducible",
         (
-            f"A count of deployed chips cannot be derived. If they were all Trainium2 at list price they would bring "
+            f"A count of deployed chips cannot be derived: reports differ on whether all generations or Trainium2 alone are "
+            "counted, and later ones give 1.4 million over three generations. If they were all Trainium2 at list price they would bring "
             f"${yearly / 1e9:.1f} billion a year, above the multi-billion that AWS reports: so most are earlier chips, used "
             "by Amazon itself, or discounted."
         ),
@@ -58,6 +79,8 @@ def ai_factory() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
     capital = rack.capex.value / rack.chips / (_YEARS * HOURS * _USED)
     kilowatts = sheet.value / 1e3 / rack.chips
     power = kilowatts * _PUE * _DOLLARS_PER_KWH / _USED
+    own = ownership(rack, utilisation=_USED, pue=_PUE, dollars_per_kwh=_DOLLARS_PER_KWH, years=_YEARS)
+    yearly = racks * sheet.value / 1e3 * _PUE * _DOLLARS_PER_KWH * HOURS
     findings = (
         finding("racks of 72", racks, "", f"{_FACTORY_GPUS} over {rack.chips}", "assumed"),
         finding(
@@ -83,6 +106,31 @@ def ai_factory() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
             "$/GPU-h",
             f"{kilowatts:.2f} kW x PUE {_PUE} x ${_DOLLARS_PER_KWH}/kWh over {_USED:.0%}",
             sheet,
+            "assumed",
+        ),
+        finding(
+            "electricity per year",
+            yearly / 1e6,
+            "million $",
+            f"{racks * sheet.value / 1e6:.2f} MW x PUE {_PUE}",
+            sheet,
+            "assumed",
+        ),
+        finding(
+            "all costs per GPU-hour, staff, fabric and cost of capital included",
+            own.total.expected,
+            "$/GPU-h",
+            f"from {own.total.low:.2f} to {own.total.high:.2f}: 20 to 35 % on top of the purchase",
+            rack.capex,
+            "assumed",
+        ),
+        finding(
+            "price to own a Trainium3 at which its peak MXFP8 costs as much",
+            own.total.expected * printed("trn3", "peak.mxfp8").value / chips.chip("gb200").peak["fp8"].value,
+            "$/chip-h",
+            f"{own.total.expected:.2f} x {printed('trn3', 'peak.mxfp8').value / 1e15:.2f} over "
+            f"{chips.chip('gb200').peak['fp8'].value / 1e15:.2f} PFLOP/s",
+            rack.capex,
             "assumed",
         ),
         finding(
@@ -129,8 +177,24 @@ def gemini() -> tuple[tuple[Finding, ...], tuple[str, ...], Verdict, str]:
         for name, peak in peaks.items()
         for mfu in _MFU
     )
+    rents = []
+    for name, peak in peaks.items():
+        paid = chips.cheapest_price(name)
+        if paid is not None:
+            hours = [flops / (mfu * peak.value) / 3600 for mfu in _MFU]
+            rents.append(
+                finding(
+                    f"rent of the same on {name} at list price, at {_MFU[1]:.0%} of peak",
+                    hours[1] * paid.dollars_per_chip_hour / 1e6,
+                    "million $",
+                    f"${paid.dollars_per_chip_hour:.2f} per chip-hour; {hours[0] * paid.dollars_per_chip_hour / 1e6:.1f} at "
+                    f"{_MFU[0]:.0%}",
+                    paid,
+                    "assumed",
+                )
+            )
     return (
-        findings,
+        (*findings, *rents),
         ("6 FLOP per active parameter and token", f"{_MFU[0]:.0%} to {_MFU[1]:.0%} of peak"),
         "not reproducible",
         (

@@ -30,6 +30,7 @@ _COMMANDS = (
     "record",
     "reproducibility",
     "schema",
+    "serve",
     "units",
     "validate",
     "verify",

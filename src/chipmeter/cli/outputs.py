@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -17,6 +17,7 @@ from chipmeter._names import unknown_name
 from chipmeter.chips.records import Chip, Price, PriceKind, Status, System
 from chipmeter.cost.roofline import Limit
 from chipmeter.evidence import Evidence, Figure, Grade
+from chipmeter.workloads.workload import Unit
 
 
 class _Output(msgspec.Struct, forbid_unknown_fields=True):
@@ -239,11 +240,21 @@ def _collective() -> Any:
 
 
 def _estimate() -> Any:
-    from chipmeter.cost import Estimate
+    from chipmeter.cost import BreakEven, Estimate, Range
 
-    per_unit = dict.fromkeys(("joules_per_unit", "dollars_per_million_units"), float | None)
-    rates = dict.fromkeys(("tokens_per_second", "sequences_per_second"), float | UnsetType)
-    return extended(Estimate, memory_bytes=float, fits=bool, **per_unit, **rates)
+    results = ("joules_per_unit", "facility_joules_per_unit", "dollars_per_million_units")
+    per_unit = dict.fromkeys(results, float | None)
+    rates = dict.fromkeys([f"{unit}s_per_second" for unit in get_args(Unit)], float | UnsetType)
+    even = {"break_even": extended(BreakEven, says=str) | UnsetType}
+    return extended(
+        Estimate, memory_bytes=float, fits=bool, ranges=dict[str, Range | None], **per_unit, **rates, **even
+    )
+
+
+def _serve() -> Any:
+    from chipmeter.cost import ServingCurve
+
+    return ServingCurve
 
 
 def _factory() -> Any:
@@ -301,6 +312,7 @@ OUTPUTS: dict[str, Callable[[], Any]] = {
     "plan --prompt": _plan_serving,
     "quantize": _quantize,
     "record": lambda: Recorded,
+    "serve": _serve,
     "units": lambda: list[UnitRow],
     "validate": _validate,
     "verify": lambda: Verification,

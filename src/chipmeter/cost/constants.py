@@ -15,6 +15,13 @@ TRANSFER = 0.15
 """Log error added to the interval where another chip's constants are used: efficiency fitted on H100 overstates
 B200 in bf16 by 15 % (0.78 against 0.68 of peak)."""
 
+NEW = "new"
+"""Prefix of the groups of rows whose model was never seen."""
+
+WIDEST = 1.2
+"""Log bound that no interval of a model never seen passes: leaving out the only model of a kind says nothing of others
+(a factor of 3.3)."""
+
 _ROOT = "data/calibration"
 
 
@@ -36,6 +43,8 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
         Bounds in place of `low` and `high` for rows of a group; ``new GROUP`` or ``new`` where the model is not among `known`.
     known : tuple of str
         Models and chips among the rows.
+    transfer : float
+        Log error added where they are carried to another chip; measured for whole programs, see `data/transfer.toml`.
     source, date : str
     """
 
@@ -50,11 +59,41 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     span: dict[str, tuple[float, float]] = {}
     groups: dict[str, tuple[float, float]] = {}
     known: tuple[str, ...] = ()
+    transfer: float = TRANSFER
 
     def transferred(self) -> Constants:
         """Return the same constants for a chip they were not fitted on: with a wider interval."""
-        low, high = widen(self.low, self.high, TRANSFER)
+        low, high = widen(self.low, self.high, self.transfer)
         return msgspec.structs.replace(self, low=low, high=high)
+
+
+def group_levels(group: str) -> tuple[str, ...]:
+    """Return a group and what it is part of.
+
+    >>> group_levels("low dense of mbridge")
+    ('low dense of mbridge', 'low dense')
+    """
+    return tuple(dict.fromkeys((group, group.partition(" of ")[0])))
+
+
+def log_bounds(found: Constants, group: str, *, model: bool = True, chip: bool = True) -> tuple[float, float]:
+    """Choose the log bounds of a prediction: of its group, or of models never seen; wider for a chip never seen.
+
+    Parameters
+    ----------
+    found : Constants
+    group : str
+    model, chip : bool
+        Whether they are among the rows that the constants come from.
+    """
+    levels = group_levels(group)
+    usual = next((found.groups[name] for name in levels if name in found.groups), (found.low, found.high))
+    low, high = usual
+    if not model:
+        unseen = [f"{NEW} {name}" for name in levels]
+        low, high = next((found.groups[n] for n in unseen if n in found.groups), found.groups.get(NEW, usual))
+        low, high = max(low, -WIDEST), min(high, WIDEST)
+    return (low, high) if chip else widen(low, high, found.transfer)
 
 
 _Book = dict[str, dict[str, Constants]]
@@ -64,7 +103,22 @@ _Book = dict[str, dict[str, Constants]]
 def book(name: str) -> _Book:
     """Read a calibration file by its stem: a chip's id, or ``"training"``, ``"serving"``. Empty if there is none."""
     path = resources.files("chipmeter.cost").joinpath(f"{_ROOT}/{name}.toml")
-    return msgspec.toml.decode(path.read_bytes(), type=_Book) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    found, moves = msgspec.toml.decode(path.read_bytes(), type=_Book), _transfers()
+    return {
+        kind: {
+            key: msgspec.structs.replace(one, transfer=moves.get(kind, {}).get(key, one.transfer))
+            for key, one in ones.items()
+        }
+        for kind, ones in found.items()
+    }
+
+
+@functools.cache
+def _transfers() -> dict[str, dict[str, float]]:
+    text = resources.files("chipmeter.cost").joinpath("data/transfer.toml").read_bytes()
+    return msgspec.toml.decode(text, type=dict[str, dict[str, float]])
 
 
 @functools.cache

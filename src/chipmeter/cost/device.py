@@ -17,7 +17,7 @@ H200 131 of 700 W, B200 252 of 1000 W (assumed for the others)."""
 CORES = 128
 """Cores taken for a chip whose catalogue entry does not count them (assumed)."""
 
-_FALLBACK: dict[str, tuple[str, ...]] = {
+FALLBACK: dict[str, tuple[str, ...]] = {
     "nvfp4": ("nvfp4", "mxfp4", "fp8", "int8", "bf16", "fp16"),
     "mxfp4": ("mxfp4", "nvfp4", "fp8", "int8", "bf16", "fp16"),
     "mxfp8": ("mxfp8", "fp8", "int8", "bf16", "fp16"),
@@ -75,10 +75,28 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         >>> device("h100").rate("nvfp4") == device("h100").rate("fp8")
         True
         """
-        for name in _FALLBACK.get(format, (format,)):
+        for name in FALLBACK.get(format, (format,)):
             if name in self.peak:
                 return self.peak[name]
         return max(self.peak.values())
+
+
+LOGICAL_CORES = {"trn1": 2, "trn2": 4, "trn3": 4, "trn4": 4, "inf2": 2}
+"""Logical cores of a chip whose software counts those and not chips."""
+
+
+def one_core(chip: Device) -> Device:
+    """Return one logical core of a chip whose software counts cores; any other chip as it is.
+
+    >>> whole = device("trn2")
+    >>> one_core(whole).bandwidth == whole.bandwidth / 4
+    True
+    """
+    cores = LOGICAL_CORES.get(chip.id, 1)
+    return chip if cores == 1 else msgspec.structs.replace(
+        chip, peak={name: rate / cores for name, rate in chip.peak.items()}, bandwidth=chip.bandwidth / cores,
+        memory=chip.memory / cores, link=chip.link / cores, network=chip.network / cores, domain=chip.domain * cores,
+    )  # fmt: skip
 
 
 def device(record: Chip | str) -> Device:
@@ -92,7 +110,19 @@ def device(record: Chip | str) -> Device:
     >>> device("h100").cores, device("tpu_v5e").limit
     (132, None)
     """
-    return _known(record) if isinstance(record, str) else _reduce(record)
+    if isinstance(record, str):
+        return _known(record)
+    # Records are compared by identity: they hold dicts and have no hash. The entry keeps its record, so no id is reused.
+    found = _SEEN.get(id(record))
+    if found is None:
+        if len(_SEEN) >= MOST_SEEN:
+            _SEEN.clear()
+        found = _SEEN[id(record)] = record, _reduce(record)
+    return found[1]
+
+
+_SEEN: dict[int, tuple[Chip, Device]] = {}
+MOST_SEEN = 256
 
 
 @functools.cache

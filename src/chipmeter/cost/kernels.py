@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from chipmeter.chips import Chip
 from chipmeter.cost.attention import decode_seconds, prefill_seconds
-from chipmeter.cost.constants import constants
+from chipmeter.cost.constants import Constants, constants
 from chipmeter.cost.device import device
 from chipmeter.cost.gemm import gemm_seconds
 from chipmeter.workloads import Attention, Formats, Gemm, bytes_per_element
@@ -24,28 +26,42 @@ DECODE_QUERIES = 8
 """New tokens of a sequence up to which kernels for decoding are used."""
 
 
-def gemm_body(op: Gemm, chip: Chip, formats: Formats) -> tuple[float, bool]:
-    """Seconds of one execution without its launch, and whether arithmetic takes the longer part.
+def gemm_constants(chip: Chip, formats: Formats) -> tuple[Constants, bool]:
+    """Find the constants of matrix products, and whether they are another chip's or format's."""
+    return constants(chip.id, "gemm", *_VARIANTS.get(formats.gemm, ("bf16",)))
+
+
+def attention_constants(op: Attention, chip: Chip, formats: Formats) -> tuple[Constants, bool]:
+    """Find the constants of attention, and whether they are another chip's or format's."""
+    cache = "fp8" if bytes_per_element(formats.kv) <= 1 else "bf16"
+    phase = "decode" if op.queries <= DECODE_QUERIES else "prefill"
+    return constants(chip.id, "attention", f"{phase}_bf16_{cache}", f"{phase}_bf16_bf16")
+
+
+def gemm_bodies(ops: Sequence[Gemm], chip: Chip, formats: Formats) -> list[tuple[float, bool]]:
+    """Seconds of one execution of each without its launch, and whether arithmetic takes the longer part.
 
     Groups (experts, heads) run as one kernel whose rows are padded to whole tiles in each group.
 
     >>> from chipmeter.chips import chip
-    >>> seconds, by_compute = gemm_body(Gemm(8192, 8192, 8192), chip("h100"), Formats.of("bf16"))
+    >>> ((seconds, by_compute),) = gemm_bodies([Gemm(8192, 8192, 8192)], chip("h100"), Formats.of("bf16"))
     >>> by_compute, 1.1e12 / 989e12 < seconds < 1.1e12 / 600e12
     (True, True)
     """
-    on = device(chip)
-    found, _ = constants(chip.id, "gemm", *_VARIANTS.get(formats.gemm, ("bf16",)))
-    rows = float(op.m)
-    if op.groups > 1:
-        each = rows / op.groups
-        rows = op.groups * (np.ceil(each / 128.0) * 128.0 if each > 64 else max(each, 1.0))
-    m, n, k = (np.array([float(size)]) for size in (rows, op.n, op.k))
-    time = gemm_seconds(found.values, on, formats.gemm, m, n, k, bytes_per_element(formats.weight))
-    body = float(time.total[0] - time.launch[0])
-    weights = (op.groups - 1) * op.n * op.k * bytes_per_element(formats.weight) / on.bandwidth
-    memory = float(time.memory[0]) + weights * (1.0 + found.values["memory"])
-    return max(body, memory), bool(time.compute[0] >= memory)
+    if not ops:
+        return []
+    on, stored = device(chip), bytes_per_element(formats.weight)
+    found, _ = gemm_constants(chip, formats)
+    m, n, k, groups = (
+        np.array(sizes, dtype=np.float64) for sizes in zip(*((op.m, op.n, op.k, op.groups) for op in ops), strict=True)
+    )
+    each = m / groups
+    padded = groups * np.where(each > 64, np.ceil(each / 128.0) * 128.0, np.maximum(each, 1.0))
+    time = gemm_seconds(found.values, on, formats.gemm, np.where(groups > 1, padded, m), n, k, stored)
+    others = np.maximum(groups - 1.0, 0.0) * n * k * stored / on.bandwidth
+    memory = time.memory + others * (1.0 + found.values["memory"])
+    bodies = np.maximum(time.total - time.launch, memory)
+    return list(zip(bodies.tolist(), (time.compute >= memory).tolist(), strict=True))
 
 
 def attention_body(op: Attention, chip: Chip, formats: Formats, format: str) -> tuple[float, bool] | None:
@@ -56,12 +72,10 @@ def attention_body(op: Attention, chip: Chip, formats: Formats, format: str) -> 
     batch, heads, kv_heads, dim, queries, keys = (
         np.array([float(size)]) for size in (op.batch, op.heads, op.kv_heads, op.head_dim, op.queries, op.keys)
     )
-    cache = "fp8" if width <= 1 else "bf16"
+    found, _ = attention_constants(op, chip, formats)
     if op.queries <= DECODE_QUERIES:
-        found, _ = constants(chip.id, "attention", f"decode_bf16_{cache}", "decode_bf16_bf16")
         total = decode_seconds(found.values, on, width, batch, heads, kv_heads, dim, keys)[0]
         return float(total) - found.values["launch_us"] * 1e-6, False
-    found, _ = constants(chip.id, "attention", f"prefill_bf16_{cache}", "prefill_bf16_bf16")
     total = prefill_seconds(found.values, on, format, width, batch, heads, kv_heads, dim, queries, keys)[0]
     flops = op.flops / (op.count * op.passes)
     floor = flops / on.rate(format)

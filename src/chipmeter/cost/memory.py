@@ -10,6 +10,7 @@ from chipmeter.chips import Chip
 from chipmeter.cost.calibration import Efficiency
 from chipmeter.cost.parallel import shard
 from chipmeter.workloads import Architecture, Formats, Workload, bytes_per_element
+from chipmeter.workloads.training import adapter_parameters
 
 
 class Footprint(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,7 +50,9 @@ def weight_bytes(model: Architecture, formats: Formats) -> float:
     >>> weight_bytes(preset("llama-3.1-8b"), Formats.of("bf16")) / 2
     8030261248.0
     """
-    matrices = sum(weight.matrices * weight.n * weight.k for weight in model.weights if weight.role != "embed")
+    halves = (model,) if model.encoder is None else (model, model.encoder)
+    all_weights = [weight for half in halves for weight in half.weights]
+    matrices = sum(weight.matrices * weight.n * weight.k for weight in all_weights if weight.role != "embed")
     rest = model.parameters - matrices
     return matrices * bytes_per_element(formats.weight) + rest * bytes_per_element(formats.activation)
 
@@ -61,8 +64,9 @@ def footprint(
 
     Weights, gradients and optimizer state divide evenly. The cache divides by key-value heads and is replicated
     beyond their number; a compressed (latent) cache is replicated on every chip. In inference the activations are the
-    residual stream and the largest operation; in training every layer's inputs are kept, without recomputation.
-    Gradients take 4 bytes and AdamW with 32-bit master weights 12 bytes per parameter.
+    residual stream and the largest operation; in training every layer's inputs are kept, of one microbatch, or with full
+    recomputation a layer's first input and one layer's share. Gradients take 4 bytes and AdamW with 32-bit master weights
+    12 bytes per parameter that is trained.
 
     Examples
     --------
@@ -79,16 +83,22 @@ def footprint(
     cache_share = 1.0 if model.kv_rank else math.ceil(model.kv_heads / t) / model.kv_heads
     train = workload.phase == "train"
     if train:
-        activations = workload.tokens * _kept_elements(model) / t * bytes_per_element(formats.activation)
+        kept = float(_kept_elements(model))
+        if workload.recompute == "full":
+            kept = model.hidden * model.layers + kept / max(model.layers, 1)
+        rows = workload.tokens / workload.accumulate
+        activations = rows * kept / t * bytes_per_element(formats.activation)
     else:
         stream = workload.tokens * model.hidden * bytes_per_element(formats.activation)
         activations = stream + max(shard(op, t).live_bytes(formats) for op in workload.ops)
+    trained = 0 if not train else adapter_parameters(model, workload.lora) if workload.lora else model.parameters
+    adapters = trained * bytes_per_element(formats.activation) if workload.lora else 0.0
     return Footprint(
-        weights=weight_bytes(model, formats) / t,
+        weights=(weight_bytes(model, formats) + adapters) / t,
         kv_cache=workload.kv_elements * bytes_per_element(formats.kv) * cache_share,
         activations=activations,
-        gradients=4.0 * model.parameters / t if train else 0.0,
-        optimizer=12.0 * model.parameters / t if train else 0.0,
+        gradients=4.0 * trained / t if train else 0.0,
+        optimizer=12.0 * trained / t if train else 0.0,
         runtime=efficiency.runtime.value,
         capacity=chip.memory.value,
     )

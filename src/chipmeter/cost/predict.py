@@ -10,12 +10,13 @@ import msgspec
 import numpy as np
 
 from chipmeter.chips import Chip
-from chipmeter.cost.constants import TRANSFER, Constants, book, nearest_chip
-from chipmeter.cost.device import Device, device
+from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
+from chipmeter.cost.device import LOGICAL_CORES, Device, device, one_core
 from chipmeter.cost.distinct import Value
-from chipmeter.cost.fitting import Array, widen
+from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
-from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts
+from chipmeter.cost.ranges import Range
+from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts, prompt_seconds
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import PRIORS, model_flops, step_parts
 from chipmeter.workloads import Architecture, preset
@@ -43,6 +44,11 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     outside: bool
     parts: dict[str, float]
     source: str
+
+    @property
+    def range(self) -> Range:
+        """Low, expected and high seconds."""
+        return Range(self.low, self.seconds, self.high)
 
 
 def _shape(model: Model) -> Shape:
@@ -74,11 +80,27 @@ class Predictions(NamedTuple):
         )
 
 
-def _weigh(
-    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, outside: bool, group: str,
-    unseen: Mapping[str, float] = MappingProxyType({}),
+def weigh(
+    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, names: tuple[str, str],
+    group: str, unseen: Mapping[str, float] = MappingProxyType({}),
 ) -> Predictions:  # fmt: skip
-    """Weigh parts by fitted constants; `unseen` gives the log error of those whose weight no measured run determined."""
+    """Weigh the parts of programs by fitted constants, and put the interval of a group around the sums.
+
+    Parameters
+    ----------
+    found : Constants
+    parts : mapping of str to float or ndarray
+        Seconds at full speed.
+    factors : mapping of str to float or ndarray
+        Exponents of the factors that apply.
+    floor : float or ndarray
+        Seconds that nothing may fall below.
+    names : (str, str)
+        Model and chip, as the constants know them.
+    group : str
+    unseen : mapping of str to float
+        The log error of parts whose weight no measured run determined.
+    """
     scale: Value = 1.0
     for name, power in factors.items():
         scale = scale * found.values.get(name, 1.0) ** power
@@ -87,15 +109,16 @@ def _weigh(
     for part in weighed.values():
         total = total + part
     total = np.maximum(total, floor)
-    low, high = found.groups.get(group, (found.low, found.high))
-    if outside:
-        low, high = widen(*found.groups.get("new", (low, high)), TRANSFER)
+    model, chip = (name in found.known for name in names)
+    low, high = (min(bound, 0.0) if side == 0 else max(bound, 0.0) for side, bound in enumerate(
+        log_bounds(found, group, model=model, chip=chip)
+    ))  # fmt: skip
     doubt = sum(weighed[name] * spread for name, spread in unseen.items()) / total
     return Predictions(
         seconds=total,
-        low=np.maximum(total * np.exp(low + abs(low) - np.hypot(low, doubt)), floor),
-        high=total * np.exp(high - abs(high) + np.hypot(high, doubt)),
-        outside=outside,
+        low=np.maximum(total * np.exp(-np.hypot(low, doubt)), floor),
+        high=total * np.exp(np.hypot(high, doubt)),
+        outside=not (model and chip),
         parts=weighed,
         source=found.source,
     )
@@ -144,33 +167,96 @@ def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "m
     }  # fmt: skip
     factors["doubling"] = np.log2(np.maximum(1.0, plans.chips / 8)) / 10
     if shape.experts:
-        factors |= {f"moe on:{near}": 1.0, f"moe model:{shape.name}": 1.0}
+        factors[f"moe on:{near}"] = 1.0
     work = plans.batch * plans.seq * model_flops(shape, plans.seq) * (2 / 3 if plans.adapters else 1.0)
-    group = f"{'bf16' if plans.format == 'bf16' else 'low'} {kind or 'dense'}"
-    outside = not {shape.name, on.id} <= set(found.known)
+    group = f"{'bf16' if plans.format == 'bf16' else 'low'} {kind or 'dense'} of {software}"
     parts = step_parts(shape, on, plans)
     # A weight that stands where its fit began was moved by no measured run.
     unseen = {name: spread for name, (start, spread) in PRIORS.items() if found.values.get(name) == start}
-    return _weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), outside, group, unseen)
+    return weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), (shape.name, on.id), group, unseen)
 
 
-def _kind(shape: Shape) -> str:
-    return "latent" if shape.latent else "moe" if shape.experts else "dense"
+LEAST_ROWS = 100
+"""Rows below which a fit does not tell what a prompt takes from what it waits for."""
 
 
-def _serving_factors(on: Device, load: Serving, engine: str, values: Mapping[str, float]) -> dict[str, float]:
-    near, mode = nearest_chip(on.id, values), "disagg" if load.pools else "agg"
-    names = [f"engine:{engine}", f"chip:{near}", f"mode:{mode}", f"format:{load.format}", f"engine on:{engine} {near}"]
-    names += [f"split:{engine} {mode}"] if load.split_requests else []
-    names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
-    factors = dict.fromkeys(names, 1.0)
-    if load.pools:
-        factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
-        factors |= {"size apart": float(np.log2(load.chips)) / 10}
-    return factors
+class _Software(msgspec.Struct, frozen=True):
+    """Whose serving runs describe a family: the constants, the one engine measured, the names of both ways to serve."""
+
+    together: str
+    apart: str
+    engine: str | None = None
+    modes: tuple[str, str] = ("agg", "disagg")
 
 
-def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
+SOFTWARE = {
+    "gpu": _Software("together", "apart"),
+    "trainium": _Software("neuron", "neuron", "transformers", ("", "")),
+    "tpu": _Software("tpu", "tpu", "vllm-tpu", ("", "")),
+}
+"""By family of chips; those with an engine have runs of that one only."""
+
+
+class _Runs(msgspec.Struct, frozen=True):
+    """Everything that the serving formulas read: the model, the chip or its cores, the load on them, the software."""
+
+    shape: Shape
+    on: Device
+    load: Serving
+    engine: str
+    mode: str
+    name: str
+
+    @classmethod
+    def of(cls, model: Model, chip: Chip | str, load: Serving, engine: str) -> _Runs:
+        on = device(chip)
+        software = SOFTWARE[on.family]
+        cores = LOGICAL_CORES.get(on.id, 1)
+        return cls(
+            _shape(model),
+            one_core(on),
+            load if cores == 1 else msgspec.structs.replace(load, chips=load.chips * cores),
+            software.engine or engine,
+            software.modes[load.pools],
+            software.apart if load.pools else software.together,
+        )
+
+    @property
+    def kind(self) -> str:
+        return "latent" if self.shape.latent else "moe" if self.shape.experts else "dense"
+
+    @property
+    def group(self) -> str:
+        return f"{self.engine} {self.mode} {self.kind}"
+
+    def factors(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Name the factors that apply, with their exponents."""
+        engine, load, near = self.engine, self.load, nearest_chip(self.on.id, values)
+        names = [f"engine:{engine}", f"chip:{near}", f"mode:{self.mode}", f"format:{load.format}"]
+        names += [f"engine on:{engine} {near}"]
+        names += [f"split:{engine} {self.mode}"] if load.split_requests else []
+        names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
+        factors = dict.fromkeys(names, 1.0)
+        if load.pools:
+            factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
+            factors |= {"size apart": float(np.log2(load.chips)) / 10}
+        return factors
+
+    def first_factors(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Name the factors of the time to the first token."""
+        own = {f"engine mode:{self.engine} {self.mode}": 1.0, f"engine kind:{self.engine} {self.kind}": 1.0}
+        return self.factors(values) | own
+
+    @property
+    def floor(self) -> float:
+        """Seconds below which no step lies: the weights that every token uses, read once."""
+        dense = self.shape.dense_weights + self.shape.moe_layers * self.shape.active * self.shape.expert_weights
+        return dense * self.load.stored / (self.load.chips * self.on.bandwidth)
+
+
+def decode_step(
+    model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm", alone: bool = False
+) -> Prediction:
     """Predict the seconds between two tokens of a request while `load` is served.
 
     Parameters
@@ -179,7 +265,11 @@ def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     chip : Chip or str
     load : Serving
     engine : str
-        ``"vllm"``, ``"trtllm"`` or ``"sglang"``; anything else takes none's factor.
+        ``"vllm"``, ``"trtllm"`` or ``"sglang"``; anything else takes none's factor. On Trainium and TPUs the engines
+        that were measured there are meant.
+    alone : bool
+        Leave out the prompts that are read between steps, and run all sequences asked for, whether or not their cache
+        fits: one step by itself.
 
     Examples
     --------
@@ -188,15 +278,14 @@ def decode_step(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     >>> 0.005 < step.seconds < 0.03
     True
     """
-    shape, on = _shape(model), device(chip)
-    found = book("serving")["serving"]["apart" if load.pools else "together"]
-    batch = min(load.sequences, capacity(shape, on, load))
-    used = shape.dense_weights + shape.moe_layers * shape.active * shape.expert_weights
-    floor = used * 0.5 / (load.chips * on.bandwidth) / 4.0
-    factors = _serving_factors(on, load, engine, found.values)
-    outside = not {shape.name, on.id} <= set(found.known)
-    group = f"{engine} {'disagg' if load.pools else 'agg'} {_kind(shape)}"
-    return _weigh(found, decode_parts(shape, on, load, batch), factors, floor, outside, group).one()
+    runs = _Runs.of(model, chip, load, engine)
+    found = book("serving")["serving"][runs.name]
+    batch = load.sequences if alone else min(load.sequences, capacity(runs.shape, runs.on, runs.load))
+    parts = decode_parts(runs.shape, runs.on, runs.load, batch)
+    if alone:
+        parts["prefill"] = 0.0
+    names = runs.shape.name, runs.on.id
+    return weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group).one()
 
 
 def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
@@ -208,13 +297,43 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     >>> 0.02 < first_token("llama-3.1-70b", "h100", load).seconds < 2
     True
     """
-    shape, on = _shape(model), device(chip)
-    found = book("serving")["serving"]["first_apart" if load.pools else "first_together"]
-    step = decode_step(shape, chip, load, engine=engine).seconds
-    mode = "disagg" if load.pools else "agg"
-    factors = _serving_factors(on, load, engine, found.values) | {f"engine mode:{engine} {mode}": 1.0}
-    factors[f"engine kind:{engine} {_kind(shape)}"] = 1.0
+    runs = _Runs.of(model, chip, load, engine)
+    found = book("serving")["serving"][f"first_{runs.name}"]
+    step = decode_step(runs.shape, chip, load, engine=engine).seconds
+    factors = runs.first_factors(found.values)
     factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
-    outside = not {shape.name, on.id} <= set(found.known)
-    parts = first_parts(shape, on, load, step, capacity(shape, on, load))
-    return _weigh(found, parts, factors, 0.0, outside, f"{engine} {mode} {_kind(shape)}").one()
+    parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
+    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
+
+
+def prompt_step(
+    model: Model, chip: Chip | str, load: Serving, *, before: float = 0.0, engine: str = "vllm"
+) -> Prediction | None:
+    """Predict the seconds of reading the prompts of `load` at once, nothing else in progress.
+
+    The part of the time to the first token that the prompt itself takes. None where too few rows tell it from waiting.
+
+    Parameters
+    ----------
+    model : Architecture, Shape or str
+    chip : Chip or str
+    load : Serving
+        Of whose prompts `sequences` are read at once.
+    before : float
+        Tokens of each that were read already.
+    engine : str
+        See `decode_step`.
+
+    Examples
+    --------
+    >>> load = Serving(chips=4, sequences=1, prompt=8192, answer=2, format="fp8")
+    >>> 0.2 < prompt_step("llama-3.1-70b", "h100", load).seconds < 0.8
+    True
+    """
+    runs = _Runs.of(model, chip, load, engine)
+    found = book("serving")["serving"][f"first_{runs.name}"]
+    if found.rows < LEAST_ROWS:
+        return None
+    factors = runs.first_factors(found.values)
+    parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
+    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()

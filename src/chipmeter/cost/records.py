@@ -6,6 +6,7 @@ import msgspec
 
 from chipmeter.chips import Price
 from chipmeter.cost.memory import Footprint
+from chipmeter.cost.ranges import Range
 from chipmeter.cost.roofline import Limit
 from chipmeter.evidence import GRADES, Grade, weakest
 from chipmeter.workloads import Formats
@@ -58,11 +59,18 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     system : str or None
     batch, seq, context, tensor_parallel : int
     formats : Formats
-    unit : {"token", "sequence"}
+    unit : {"token", "sequence", "image", "frame", "run"}
     units, tokens : int
         Units of work and new tokens of one step.
     seconds : float
-        Of one step.
+        Of one step, as expected.
+    seconds_range, joules_range, facility_range, dollars_range : Range or None
+        Low, expected and high: the nominal 90 % interval of the constants behind the time, and the doubt of power and
+        price. `facility_range` is joules at the meter: boards, hosts, network, and cooling.
+    basis : str
+        What the time rests on: the runs whose fitted constants gave it, or its operations.
+    outside : bool
+        Whether model or chip is outside what those constants were fitted on; the ranges are wider then.
     flops : float
         Floating-point operations of the step on matrix units, over all chips; causal attention counts half.
     mfu : float
@@ -99,12 +107,18 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     units: int
     tokens: int
     seconds: float
+    seconds_range: Range
+    basis: str
+    outside: bool
     flops: float
     mfu: float
     memory: Footprint
     joules: float | None
+    joules_range: Range | None
+    facility_range: Range | None
     price: Price | None
     dollars: float | None
+    dollars_range: Range | None
     bottleneck: Limit
     time_by_limit: dict[Limit, float]
     ops: tuple[OpEstimate, ...]
@@ -125,6 +139,36 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     def assumed_share(self) -> float:
         """Share of the seconds that rests on an assumed figure, 0 to 1."""
         return self.seconds_by_grade["assumed"] / self.seconds
+
+    @property
+    def chips(self) -> int:
+        """Chips that share the step."""
+        return self.tensor_parallel
+
+    @property
+    def units_per_second_range(self) -> Range:
+        """Low, expected and high units of work per second."""
+        return self.units / self.seconds_range
+
+    @property
+    def tokens_per_second_range(self) -> Range:
+        """Low, expected and high new tokens per second."""
+        return self.tokens / self.seconds_range
+
+    @property
+    def joules_per_unit_range(self) -> Range | None:
+        """Low, expected and high joules of the boards per unit of work."""
+        return None if self.joules_range is None else self.joules_range / self.units
+
+    @property
+    def facility_joules_per_unit_range(self) -> Range | None:
+        """Low, expected and high joules at the meter per unit of work."""
+        return None if self.facility_range is None else self.facility_range / self.units
+
+    @property
+    def dollars_per_million_units_range(self) -> Range | None:
+        """Low, expected and high dollars per million units of work."""
+        return None if self.dollars_range is None else self.dollars_range * (1e6 / self.units)
 
     @property
     def fits(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from typing import Literal, get_args
 
 import msgspec
@@ -78,11 +79,30 @@ def op_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency | None 
     >>> round(op_time(op, chip("h100"), Formats.of("bf16"), Efficiency.ideal()).seconds * 1e6, 1)
     138.9
     """
+    return op_times((op,), chip, formats, efficiency)[0]
+
+
+def op_times(ops: Sequence[Op], chip: Chip, formats: Formats, efficiency: Efficiency | None = None) -> list[OpTime]:
+    """Time many operations, each as `op_time` does; matrix products all at once."""
     known = efficiency_of(chip) if efficiency is None else efficiency
+    bodies = iter(_gemm_bodies(ops, chip, formats) if known.fitted else ())
+    return [_one(op, chip, formats, known, bodies) for op in ops]
+
+
+def _gemm_bodies(ops: Sequence[Op], chip: Chip, formats: Formats) -> list[tuple[float, bool]]:
+    from chipmeter.cost.kernels import gemm_bodies
+
+    products = [op for op in ops if isinstance(op, Gemm)]
+    if products:
+        peak_of(chip, formats.gemm)
+    return gemm_bodies(products, chip, formats)
+
+
+def _one(op: Op, chip: Chip, formats: Formats, known: Efficiency, bodies: Iterator[tuple[float, bool]]) -> OpTime:
     if isinstance(op, AllReduce):
         return OpTime(compute=0.0, memory=0.0, launch=0.0, grade="documented")
     if known.fitted:
-        kernel = fitted_time(op, chip, formats, known)
+        kernel = _fitted(op, chip, formats, known, bodies)
         if kernel is not None:
             return kernel
     peak: Figure | None
@@ -97,18 +117,18 @@ def op_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency | None 
     return _time(work, op, chip, peak, rate, formats)
 
 
-def fitted_time(op: Op, chip: Chip, formats: Formats, efficiency: Efficiency) -> OpTime | None:
+def _fitted(
+    op: Op, chip: Chip, formats: Formats, efficiency: Efficiency, bodies: Iterator[tuple[float, bool]]
+) -> OpTime | None:
     """Time an operation by the formulas fitted on measured kernels; None where they do not describe it.
 
     They describe matrix products, causal attention without a window, and decoding with keys and values of one width.
     Starting a kernel inside a captured graph, operands narrowed already, takes what `efficiency` says.
     """
-    from chipmeter.cost.kernels import attention_body, gemm_body
+    from chipmeter.cost.kernels import attention_body
 
     if isinstance(op, Gemm):
-        peak_of(chip, formats.gemm)
-        body, by_compute = gemm_body(op, chip, formats)
-        launch = efficiency.of_gemm(formats.gemm).launch
+        (body, by_compute), launch = next(bodies), efficiency.of_gemm(formats.gemm).launch
     elif isinstance(op, Attention):
         found = attention_body(op, chip, formats, attention_format(chip, formats))
         if found is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
 
@@ -54,6 +56,12 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         Whether attention is data-parallel: each chip holds whole heads of some requests.
     pools : bool
         Whether prompts are read by other chips.
+    weight_width : float, optional
+        Bytes of a stored weight where they are stored narrower than they are multiplied.
+    drafted : int
+        Tokens of a draft that each step checks beside the one it makes.
+    page : int
+        Tokens of a page of the cache; a request takes whole pages.
     """
 
     chips: int
@@ -64,6 +72,14 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
     cache_width: float = 2.0
     split_requests: bool = False
     pools: bool = False
+    weight_width: float | None = None
+    drafted: int = 0
+    page: int = 1
+
+    @property
+    def stored(self) -> float:
+        """Bytes of a stored weight."""
+        return WIDTH.get(self.format, 2.0) if self.weight_width is None else self.weight_width
 
     @property
     def context(self) -> float:
@@ -71,35 +87,42 @@ class Serving(msgspec.Struct, frozen=True, kw_only=True):
         return self.prompt + self.answer / 2.0
 
 
-def weight_bytes(model: Shape, format: str) -> float:
-    """Bytes of the weights in a format; embedding and output projection stay in 16 bits."""
+def weight_bytes(model: Shape, format: str, stored: float | None = None) -> float:
+    """Bytes of the weights in a format, or of `stored` bytes each; the tables at both ends stay in 16 bits."""
     tables = model.vocab * model.hidden * (1 if model.tied else 2)
-    return (model.parameters - tables) * WIDTH.get(format, 2.0) + 2.0 * tables
+    return (model.parameters - tables) * (stored or WIDTH.get(format, 2.0)) + 2.0 * tables
 
 
 def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> float:
     """Count the requests whose whole cache fits beside the weights; at least one."""
-    room = load.chips * chip.memory * spare - weight_bytes(model, load.format)
+    room = load.chips * chip.memory * spare - weight_bytes(model, load.format, load.stored)
     copies = load.chips if model.latent and not load.split_requests else 1.0
-    each = model.cached(load.prompt + load.answer) * load.cache_width * copies
+    whole = load.prompt + load.answer
+    tokens = math.ceil(whole / load.page) * load.page if load.page > 1 else whole
+    each = model.cached(tokens) * load.cache_width * copies
     return max(1.0, room / each)
 
 
-def _products(chip: Device, format: str, shapes: list[tuple[float, float, float, float]]) -> float:
+def _products(
+    chip: Device, format: str, shapes: list[tuple[float, float, float, float]], stored: float | None = None
+) -> float:
     """Time products without what starts each: (rows, outputs, inputs, executions)."""
     m, n, k, count = (np.array(column, dtype=np.float64) for column in zip(*shapes, strict=True))
-    return float(np.sum(count * product_bodies(chip, format, np.maximum(m, 1.0), np.maximum(n, 1.0), k)))
+    return float(np.sum(count * product_bodies(chip, format, np.maximum(m, 1.0), np.maximum(n, 1.0), k, stored)))
 
 
-def product_bodies(chip: Device, format: str, m: Array, n: Array, k: Array) -> Array:
-    """Time matrix products inside a captured graph: the body alone, quantised operands and no launch."""
-    width = WIDTH.get(format, 2.0)
+def product_bodies(chip: Device, format: str, m: Array, n: Array, k: Array, stored: float | None = None) -> Array:
+    """Time matrix products inside a captured graph: the body alone, quantised operands and no launch.
+
+    `stored` gives the bytes of a weight that is widened as it is read.
+    """
+    width = stored or WIDTH.get(format, 2.0)
     if chip.array:
         flops = 2.0 * np.maximum(m, 64.0) * n * k
         return np.maximum(flops / chip.rate(format), (width * n * k + 2.0 * m * (n + k)) / chip.bandwidth)
     variants = {"nvfp4": ("nvfp4", "fp8", "bf16"), "fp8": ("fp8", "bf16"), "mxfp4": ("nvfp4", "fp8", "bf16")}
     found, _ = constants(chip.id, "gemm", *variants.get(format, ("bf16",)))
-    time = gemm_seconds(found.values, chip, format, m, n, k)
+    time = gemm_seconds(found.values, chip, format, m, n, k, stored)
     return time.total - time.launch
 
 
@@ -129,19 +152,24 @@ def layer_shapes(
     return shapes
 
 
-def prompt_seconds(model: Shape, chip: Device, load: Serving) -> float:
-    """Seconds of reading one prompt, all chips of the copy at work."""
-    g, tokens = float(load.chips), load.prompt
+def prompt_seconds(model: Shape, chip: Device, load: Serving, *, prompts: float = 1.0, before: float = 0.0) -> float:
+    """Seconds of reading prompts at once, after `before` tokens of each that were read already; all chips at work."""
+    g, tokens = float(load.chips), load.prompt * prompts
     split = 1.0 if load.split_requests else g
-    total = _products(chip, load.format, layer_shapes(model, tokens, split, g))
+    total = _products(chip, load.format, layer_shapes(model, tokens, split, g), load.weight_width)
     if model.moe_layers:
         flops = 2.0 * tokens * model.active * model.expert_weights * model.moe_layers
         total += flops / (g * chip.rate(load.format) * 0.6)
-    heads = model.heads / split
-    total += model.whole_attentions(tokens) * attention_forward(
-        chip, 1.0 / (g if load.split_requests else 1.0), heads, max(model.kv_heads / split, 1.0),
-        float(model.head_dim + model.rope / 2), tokens,
-    )  # fmt: skip
+
+    def attention(seq: float) -> float:
+        return attention_forward(
+            chip, prompts / (g if load.split_requests else 1.0), model.heads / split, max(model.kv_heads / split, 1.0),
+            float(model.head_dim + model.rope / 2), seq,
+        )  # fmt: skip
+
+    whole = before + load.prompt
+    seen = attention(whole) - (attention(before) if before else 0.0)
+    total += model.whole_attentions(whole) * max(seen, 0.0)
     return total + 2.0 * model.layers * collective_seconds(
         chip, "all-reduce", tokens * model.hidden * 2.0, g, engine=True
     )
@@ -164,14 +192,14 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     """
     g = float(load.chips)
     split = 1.0 if load.split_requests else g
-    width = WIDTH.get(load.format, 2.0)
-    linear = _products(chip, load.format, layer_shapes(model, batch, split, g))
-    linear += _products(chip, "bf16", [(batch, model.vocab / g, model.hidden, 1.0)])
+    width, rows = load.stored, batch * (1.0 + load.drafted)
+    linear = _products(chip, load.format, layer_shapes(model, rows, split, g), load.weight_width)
+    linear += _products(chip, "bf16", [(rows, model.vocab / g, model.hidden, 1.0)])
     experts = work = 0.0
     if model.moe_layers:
-        hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** batch)
+        hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** rows)
         experts = model.moe_layers * hit / g * model.expert_weights * width / chip.bandwidth
-        work = model.moe_layers * batch * model.active * 2.0 * model.expert_weights / g / chip.rate(load.format)
+        work = model.moe_layers * rows * model.active * 2.0 * model.expert_weights / g / chip.rate(load.format)
     read = model.cached(load.context)
     replicated = not load.split_requests and (bool(model.latent) or g > model.kv_heads)
     copies = g if model.latent and replicated else max(1.0, g / model.kv_heads) if replicated else 1.0
@@ -180,13 +208,13 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     if model.latent:
         # Every head multiplies each cached element by its query and, but for the rotary part, by its weight.
         flops = 2.0 * model.heads * (2 * model.latent + model.rope) / model.cache_width
-        latent = batch / g * read * flops / chip.rate("bf16")
+        latent = rows / g * read * flops / chip.rate("bf16")
     exchange = 0.0
     if load.split_requests and model.moe_layers:
-        sent = batch / g * model.active * model.hidden * 3.0
+        sent = rows / g * model.active * model.hidden * 3.0
         exchange = model.moe_layers * collective_seconds(chip, "all-to-all", sent, g)
     reduce = 0.0 if load.split_requests else 2.0 * model.layers * collective_seconds(
-        chip, "all-reduce", batch * model.hidden * 2.0, g, engine=True
+        chip, "all-reduce", rows * model.hidden * 2.0, g, engine=True
     )  # fmt: skip
     prefill = 0.0 if load.pools else max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load) / load.answer
     return {

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from chipmeter.cost.site import site
 from chipmeter.factory.records import Problem
 
 _SITE = Path(__file__).parent / "data" / "site.toml"
@@ -42,9 +43,9 @@ def read_plan(path: str | os.PathLike[str]) -> Problem:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ValueError(f"{file}: not a TOML file: {error}") from None
     data.setdefault("limits", {})
-    site = data.setdefault("site", {})
-    if isinstance(site, dict):
-        data["site"] = {**tomllib.loads(_SITE.read_text()), **site}
+    given = data.setdefault("site", {})
+    if isinstance(given, dict):
+        data["site"] = {**_defaults(), **given}
     try:
         return msgspec.convert(data, Problem, strict=True)
     except msgspec.ValidationError as error:
@@ -53,6 +54,13 @@ def read_plan(path: str | os.PathLike[str]) -> Problem:
         line = _line(text, field, message)
         place = f"{file}:{line}" if line else str(file)
         raise ValueError(f"{place}: {field + ': ' if field else ''}{message}") from None
+
+
+def _defaults() -> dict[str, float]:
+    """Return what a plan may leave out of its site: the floor of the cost model, and what only a plan needs."""
+    floor = site()
+    shared = {name: getattr(floor, name).expected for name in ("pue", "dollars_per_kwh", "years")}
+    return {**shared, **tomllib.loads(_SITE.read_text())}
 
 
 def _line(text: str, field: str, message: str) -> int | None:
@@ -96,7 +104,7 @@ def problem_from(data: dict[str, Any]) -> Problem:
         Naming the field.
     """
     whole = {"limits": {}, **data}
-    whole["site"] = {**tomllib.loads(_SITE.read_text()), **data.get("site", {})}
+    whole["site"] = {**_defaults(), **data.get("site", {})}
     try:
         return msgspec.convert(whole, Problem, strict=True)
     except msgspec.ValidationError as error:

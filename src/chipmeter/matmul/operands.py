@@ -35,6 +35,7 @@ class Packed:
         return self.value, self.exponent, self.flag
 
 
+@cache
 def operand_dtype(kind: str) -> np.dtype[Any]:
     """Return the dtype in which an operand type is passed: tf32 travels in float32."""
     name = OPERANDS[kind]
@@ -73,6 +74,7 @@ def values(x: AnyArray, kind: str) -> NDArray[Any]:
     return decode(x, FORMATS[OPERANDS[kind]])
 
 
+@cache
 def layout_of(kind: str) -> FloatFormat:
     """Return the floating-point format of an operand type.
 

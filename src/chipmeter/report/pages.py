@@ -8,7 +8,7 @@ from chipmeter.comparison import Comparison
 from chipmeter.cost import Estimate
 from chipmeter.factory import FactoryPlan
 from chipmeter.frontier.points import AXES, Frontier
-from chipmeter.report import comparison, end_to_end, factory, figures, frontier
+from chipmeter.report import comparison, end_to_end, estimate, factory, figures, frontier
 from chipmeter.report.numbers import UNKNOWN, decibels, si, significant
 from chipmeter.report.page import Column, Drawing, Lines, Page, Sheet
 
@@ -114,13 +114,18 @@ def estimate_page(result: Estimate) -> Page:
     """Lay out an estimate."""
     joules, dollars = result.joules_per_unit, result.dollars_per_million_units
     return Page(
-        title=f"{result.model} on {result.tensor_parallel} x {result.chip}, {result.phase}, {result.formats.gemm}",
+        title=estimate.title(result),
         verdict=f"{si(result.seconds, 's')} a step, {significant(result.units_per_second)} {result.unit}s per second, limited by "
         f"{result.bottleneck}; {UNKNOWN if joules is None else significant(joules)} J per {result.unit}; "
         f"{UNKNOWN if dollars is None else '$' + significant(dollars)} per million {result.unit}s."
         + ("" if result.fits else " It does not fit the memory."),
         figures=(Drawing("Where the time goes", figures.estimate_figure(result)),),
         tables=(
+            Sheet(
+                "Results, with a nominal 90 % interval",
+                (_TEXT("result"), *_numbers(*estimate.ENDS)),
+                [[heading, *estimate.cells(one)] for _, heading, one in estimate.ranges(result)],
+            ),
             Sheet(
                 "Operations of one chip",
                 (_TEXT("operation"), *_numbers("count", "time", "FLOP", "bytes"), _TEXT("limit"), _TEXT("evidence")),
@@ -138,7 +143,7 @@ def estimate_page(result: Estimate) -> Page:
                 ],
             ),
         ),
-        lists=(Lines("Assumptions", result.assumptions),),
+        lists=(Lines("Assumptions", estimate.notes(result)),),
     )
 
 

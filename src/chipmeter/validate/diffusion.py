@@ -10,7 +10,7 @@ import numpy as np
 
 from chipmeter.cost.constants import Constants, book, nearest_chip
 from chipmeter.cost.device import Device
-from chipmeter.cost.diffusion import PARTS, PRIORS, Denoiser, Generation, find_denoiser, generation_parts
+from chipmeter.cost.diffusion import PARTS, PRIORS, generation_parts
 from chipmeter.cost.terms import Terms, flags
 from chipmeter.validate.hardware import hardware, kin
 from chipmeter.validate.ops import Sheet
@@ -18,6 +18,7 @@ from chipmeter.validate.program import fit_program, predict_program
 from chipmeter.validate.score import Answers
 from chipmeter.validate.serving import NOT_TEXT
 from chipmeter.validate.tables import Table, number_or
+from chipmeter.workloads.pictures import Denoiser, Generation, find_denoiser
 
 IMAGE, SDXL = "inference_diffusion", "inference_mlperf"
 NAMES = {IMAGE: "direct", SDXL: "mlperf"}

@@ -8,7 +8,6 @@ import msgspec
 import numpy as np
 
 from chipmeter.cost.constants import Constants
-from chipmeter.cost.diffusion import find_denoiser
 from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.residency import classic_activations, fullest_stage, static_bytes, total_bytes
 from chipmeter.validate.ops import Sheet, column
@@ -16,6 +15,7 @@ from chipmeter.validate.score import Answers
 from chipmeter.validate.shapes import Shapes, find_shape
 from chipmeter.validate.tables import Table
 from chipmeter.validate.training import read_step
+from chipmeter.workloads.pictures import find_denoiser
 
 GIB = 2.0**30
 

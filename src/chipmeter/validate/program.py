@@ -8,21 +8,15 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter.cost.constants import TRANSFER, Constants
-from chipmeter.cost.fitting import Array, conformal, held_out_errors, widen
+from chipmeter.cost.constants import NEW, Constants, group_levels, log_bounds
+from chipmeter.cost.fitting import Array, conformal, held_out_errors
 from chipmeter.cost.terms import Terms, evaluate, fit_terms
 from chipmeter.validate.summary import summary
 
 Mask = NDArray[np.bool_]
 Priors = Mapping[str, tuple[float, float]]
 
-NEW = "new"
-"""Prefix of the groups of rows whose model was never seen."""
-
 LEAST_IN_GROUP = 15
-
-WIDEST = 1.2
-"""Log bound that no interval passes: leaving out the only model of a kind says nothing of others (a factor of 3.3)."""
 
 
 def fit_program(
@@ -66,8 +60,8 @@ def fit_program(
         if not test.all():
             apart[test] = np.log(measured[test] / refit(~test)(test))
     bounds = {}
-    for name in sorted({level for group in groups for level in _levels(group)}):
-        here = np.array([name in _levels(group) for group in groups])
+    for name in sorted({level for group in groups for level in group_levels(group)}):
+        here = np.array([name in group_levels(group) for group in groups])
         if here.sum() >= LEAST_IN_GROUP:
             bounds[name] = conformal(random[here])
             bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
@@ -75,22 +69,6 @@ def fit_program(
     bounds[NEW] = conformal(np.concatenate([whole, -whole]))
     known = (*sorted(set(models)), *sorted(set(chips)))
     return msgspec.structs.replace(summary(values, errors, random, source), groups=bounds, known=known)
-
-
-def _levels(group: str) -> tuple[str, ...]:
-    """Return a group and what it is part of: "low dense of mbridge", "low dense"."""
-    return tuple(dict.fromkeys((group, group.partition(" of ")[0])))
-
-
-def _bounds(found: Constants, model: bool, chip: bool, group: str) -> tuple[float, float]:
-    """Choose log bounds: of the group, or of models never seen; wider for a chip never seen."""
-    usual = next((found.groups[name] for name in _levels(group) if name in found.groups), (found.low, found.high))
-    low, high = usual
-    if not model:
-        unseen = [f"{NEW} {name}" for name in _levels(group)]
-        low, high = next((found.groups[n] for n in unseen if n in found.groups), found.groups.get(NEW, usual))
-        low, high = max(low, -WIDEST), min(high, WIDEST)
-    return (low, high) if chip else widen(low, high, TRANSFER)
 
 
 def predict_program(
@@ -101,6 +79,6 @@ def predict_program(
     known = set(found.known)
     outside = np.array([not {model, chip} <= known for model, chip in zip(models, chips, strict=True)])
     bounds = np.array(
-        [_bounds(found, m in known, c in known, g) for m, c, g in zip(models, chips, groups, strict=True)]
+        [log_bounds(found, g, model=m in known, chip=c in known) for m, c, g in zip(models, chips, groups, strict=True)]
     )
     return expected, np.maximum(expected * np.exp(bounds[:, 0]), terms.floor), expected * np.exp(bounds[:, 1]), outside

@@ -7,13 +7,12 @@ from typing import NamedTuple
 
 import msgspec
 
-from chipmeter.cost.device import Device
+from chipmeter.cost.device import Device, one_core
 from chipmeter.cost.serving import Serving, capacity, weight_bytes
 from chipmeter.cost.shape import Shape
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.shapes import Shapes, find_shape
 from chipmeter.validate.tables import Table, number_or
-from chipmeter.validate.training import one_core
 
 
 class Point(NamedTuple):

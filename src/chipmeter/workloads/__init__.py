@@ -3,7 +3,9 @@
 from chipmeter.workloads.architecture import Architecture
 from chipmeter.workloads.config import read_config
 from chipmeter.workloads.find import find_model
+from chipmeter.workloads.graph import operations, read_gemms
 from chipmeter.workloads.ops import AllReduce, Attention, Embedding, Gemm, Op, Optimizer, Pointwise
+from chipmeter.workloads.pictures import Denoiser, Generation
 from chipmeter.workloads.presets import preset, presets
 from chipmeter.workloads.weights import Weight
 from chipmeter.workloads.widths import Formats, bytes_per_element
@@ -13,9 +15,11 @@ __all__ = [
     "AllReduce",
     "Architecture",
     "Attention",
+    "Denoiser",
     "Embedding",
     "Formats",
     "Gemm",
+    "Generation",
     "Op",
     "Optimizer",
     "Phase",
@@ -24,8 +28,10 @@ __all__ = [
     "Workload",
     "bytes_per_element",
     "find_model",
+    "operations",
     "preset",
     "presets",
     "read_config",
+    "read_gemms",
     "workload",
 ]

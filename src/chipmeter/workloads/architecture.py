@@ -8,7 +8,7 @@ import msgspec
 
 from chipmeter.workloads.weights import Weight
 
-Kind = Literal["decoder", "encoder"]
+Kind = Literal["decoder", "encoder", "encoder-decoder", "graph"]
 
 
 class Architecture(msgspec.Struct, frozen=True, kw_only=True):
@@ -17,7 +17,8 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     name, model_type : str
-    kind : {"decoder", "encoder"}
+    kind : {"decoder", "encoder", "encoder-decoder", "graph"}
+        A "graph" is a list of operations that nothing else is known of.
     hidden, layers, heads, kv_heads, head_dim, value_dim, ffn, vocab : int
         Sizes in the usual terms; `head_dim` is the width of a query, `value_dim` that of a value. `ffn` is 0 when
         every layer is a mixture of experts.
@@ -27,10 +28,18 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     norms_per_layer : int
     qk_norm : bool
         Whether queries and keys are normalised per head.
+    sinks : bool
+        Whether each head has a learned score that no key answers to.
     tied : bool
         Whether the output projection shares the embedding table.
-    positions, token_types : int
-        Rows of learned position and segment tables; 0 for none.
+    positions, token_types, relative : int
+        Rows of learned tables of positions, segments and relative positions; 0 for none. Of an image, its tokens.
+    position_offset, norms_outside : int
+        Rows of the position table that no token uses, and norms outside the layers.
+    patch, channels : int
+        Side of an image patch and its colours; 0 for text.
+    encoder : Architecture or None
+        The encoder whose result every layer attends to as well.
     window : int or None
         Sliding-window length of the windowed layers.
     windowed_layers : tuple of int
@@ -58,6 +67,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     norm: Literal["rms", "layer"]
     norms_per_layer: int
     qk_norm: bool = False
+    sinks: bool = False
     tied: bool = False
     positions: int = 0
     token_types: int = 0
@@ -72,6 +82,12 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     kv_rank: int = 0
     nope_dim: int = 0
     rope_dim: int = 0
+    relative: int = 0
+    position_offset: int = 0
+    norms_outside: int = 1
+    patch: int = 0
+    channels: int = 0
+    encoder: Architecture | None = None
     weights: tuple[Weight, ...] = ()
 
     def weight(self, role: str) -> Weight | None:
@@ -88,14 +104,17 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
     def _vectors(self) -> int:
         """Parameters that are no matrix: norms and learned position tables."""
         per_norm = self.hidden * (2 if self.norm == "layer" else 1)
-        norms = (self.layers * self.norms_per_layer + 1) * per_norm
-        inside = self.layers * (self.q_rank + self.kv_rank + (2 * self.head_dim if self.qk_norm else 0))
-        return norms + inside + (self.positions + self.token_types) * self.hidden
+        norms = (self.layers * self.norms_per_layer + self.norms_outside) * per_norm
+        per_head = (2 * self.head_dim if self.qk_norm else 0) + (self.heads if self.sinks else 0)
+        inside = self.layers * (self.q_rank + self.kv_rank + per_head)
+        rows = self.positions + self.position_offset + self.token_types
+        return norms + inside + rows * self.hidden + self.relative * self.heads
 
     @property
     def parameters(self) -> int:
         """All parameters; a tied output projection counts once."""
-        return self._vectors + sum(weight.parameters for weight in self.weights)
+        encoder = 0 if self.encoder is None else self.encoder.parameters
+        return self._vectors + sum(weight.parameters for weight in self.weights) + encoder
 
     @property
     def active_parameters(self) -> int:
@@ -105,7 +124,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kv_width(self) -> int:
-        """Elements that one token adds to the cache in one layer."""
+        """Elements that one token adds to the cache in one layer; a source token of an encoder takes as many."""
         return self.kv_rank + self.rope_dim if self.kv_rank else self.kv_heads * (self.head_dim + self.value_dim)
 
     def kv_elements(self, tokens: int) -> int:
@@ -113,7 +132,7 @@ class Architecture(msgspec.Struct, frozen=True, kw_only=True):
 
         An encoder keeps no cache.
         """
-        if self.kind == "encoder":
+        if self.kind in ("encoder", "graph"):
             return 0
         windowed = len(self.windowed_layers)
         kept = tokens if self.window is None else min(tokens, self.window)

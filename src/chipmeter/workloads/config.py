@@ -12,7 +12,7 @@ from typing import Any, Literal
 import msgspec
 
 from chipmeter.workloads.architecture import Architecture
-from chipmeter.workloads.weights import Weight
+from chipmeter.workloads.matrices import matrices
 
 LARGEST_FILE = 4 * 2**20
 """Bytes of a `config.json` beyond which it is not read; real ones have a few thousand."""
@@ -45,7 +45,7 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One row of `data/families.toml`; the head of that file explains the fields."""
 
     extends: str | None = None
-    kind: Literal["decoder", "encoder"] = "decoder"
+    kind: Literal["decoder", "encoder", "encoder-decoder"] | None = None
     fields: dict[str, str] = {}
     defaults: dict[str, int | bool | str] = {}
     fixed: dict[str, int | bool | str] = {}
@@ -53,6 +53,10 @@ class Family(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bias: tuple[str, ...] | None = None
     bias_if: dict[str, tuple[str, ...]] | None = None
     window_switch: str | None = None
+    same: dict[str, str] = {}
+    encoder: str | None = None
+    switch: dict[str, dict[str, str]] = {}
+    inside: str | None = None
     weights: dict[str, str] = {}
 
 
@@ -68,7 +72,7 @@ def families() -> dict[str, Family]:
             return own
         base = whole(own.extends)
         return Family(
-            kind=base.kind,
+            kind=own.kind or base.kind,
             fields=base.fields | own.fields,
             defaults=base.defaults | own.defaults,
             fixed=base.fixed | own.fixed,
@@ -76,6 +80,9 @@ def families() -> dict[str, Family]:
             bias=base.bias if own.bias is None else own.bias,
             bias_if=base.bias_if if own.bias_if is None else own.bias_if,
             window_switch=own.window_switch or base.window_switch,
+            same=base.same | own.same,
+            encoder=own.encoder or base.encoder,
+            inside=own.inside,
             weights={role: pattern for role, pattern in (base.weights | own.weights).items() if pattern},
         )
 
@@ -108,15 +115,25 @@ def read_config(source: str | os.PathLike[str] | Mapping[str, Any], *, name: str
     if isinstance(source, Mapping):
         config, where = dict(source), name or "config"
     else:
-        config, where = _load(Path(source))
+        config, where = config_object(Path(source))
     model_type = config.get("model_type")
     known = families()
-    if not isinstance(model_type, str) or model_type not in known:
+    if not isinstance(model_type, str) or model_type not in known or " " in model_type:
         raise ValueError(
             f"{where}: unknown model_type {_short(model_type)} (architectures {_short(config.get('architectures'))}); "
-            f"accepted: {', '.join(sorted(known))}"
+            f"accepted: {', '.join(sorted(family for family in known if ' ' not in family))}"
         )
-    return _architecture(config, known[model_type], model_type, name or _title(where, model_type), where)
+    family = known[model_type]
+    for field, other in family.switch.items():
+        family = known[other.get(str(config.get(field)), model_type)]
+    if family.inside is not None:
+        inner = config.get(family.inside)
+        if not isinstance(inner, dict):
+            raise ValueError(
+                f"{where}: {family.inside} must be an object that describes the model, got {_short(inner)}"
+            )
+        config = {**inner, "model_type": model_type}
+    return _architecture(config, family, model_type, name or _title(where, model_type), where)
 
 
 def config_text(path: Path) -> bytes:
@@ -128,7 +145,8 @@ def config_text(path: Path) -> bytes:
     return text
 
 
-def _load(path: Path) -> tuple[dict[str, Any], str]:
+def config_object(path: Path) -> tuple[dict[str, Any], str]:
+    """Read a config.json, or that of a folder, as an object, and say where it lies."""
     if path.is_dir():
         path = path / "config.json"
     text = config_text(path)
@@ -167,7 +185,10 @@ class _Values:
             value = self.family.defaults.get(field)
             if isinstance(value, str):
                 factor, _, other = value.rpartition("x ")
-                value = int(factor or 1) * self.integer(other.removeprefix("="))
+                if factor or other.startswith("="):
+                    value = int(factor or 1) * self.integer(other.removeprefix("="))
+                else:
+                    value = self.config.get(other)
         if value is None:
             if default is None or field in self.family.required:
                 raise self.fail(field, f"is missing; a {self.config['model_type']} configuration needs it")
@@ -234,6 +255,27 @@ def _architecture(config: dict[str, Any], family: Family, model_type: str, name:
         window = None
     every, windowed_from = values.integer("full_attention_every", 0), values.integer("windowed_from", 0)
     windowed = tuple(i for i in range(windowed_from, layers) if not every or (i + 1) % every) if window else ()
+    kinds = config.get("layer_types")
+    if window and kinds is not None:
+        if not isinstance(kinds, list) or len(kinds) != layers:
+            raise ValueError(
+                f"{where}: layer_types must name the kind of each of the {layers} layers, got {_short(kinds)}"
+            )
+        windowed = tuple(i for i, kind in enumerate(kinds) if kind == "sliding_attention")
+    for field, ours in family.same.items():
+        if config.get(field) is not None and config[field] != values.integer(ours):
+            raise ValueError(
+                f"{where}: {field} is {_short(config[field])} where {family.fields[ours]} is {values.integer(ours)}; "
+                "only models in which they are equal are known"
+            )
+    encoder = None if family.encoder is None else families()[family.encoder]
+    patch = values.integer("patch", 0)
+    positions = values.integer("positions", 0)
+    if patch:
+        image = values.integer("image")
+        if image < patch:
+            raise values.fail("image", f"must be at least a patch of {patch} pixels, got {image}")
+        positions = (image // patch) ** 2 + int(fixed.get("token_types", 0))
 
     bias = set(family.bias or ())
     for switch, roles in (family.bias_if or {}).items():
@@ -243,7 +285,7 @@ def _architecture(config: dict[str, Any], family: Family, model_type: str, name:
     sizes = Architecture(
         name=name,
         model_type=model_type,
-        kind=family.kind,
+        kind=family.kind or "decoder",
         hidden=hidden,
         layers=layers,
         heads=heads,
@@ -256,8 +298,15 @@ def _architecture(config: dict[str, Any], family: Family, model_type: str, name:
         norm="rms" if fixed["norm"] == "rms" else "layer",
         norms_per_layer=int(fixed["norms_per_layer"]),
         qk_norm=bool(fixed.get("qk_norm", False)),
+        sinks=bool(fixed.get("sinks", False)),
         tied=tied,
-        positions=values.integer("positions", 0),
+        positions=positions,
+        position_offset=int(fixed.get("position_offset", 0)),
+        norms_outside=int(fixed.get("norms_outside", 1)),
+        relative=values.integer("relative", 0),
+        patch=patch,
+        channels=values.integer("channels") if patch else values.integer("bands", 0),
+        encoder=None if encoder is None else _architecture(config, encoder, model_type, f"{name} encoder", where),
         token_types=values.integer("token_types", 0),
         window=window,
         windowed_layers=windowed,
@@ -272,59 +321,8 @@ def _architecture(config: dict[str, Any], family: Family, model_type: str, name:
         rope_dim=rope_dim,
     )
     transposed = bool(fixed.get("transposed", False))
-    weights = tuple(_weights(sizes, family.weights, bias, transposed))
+    weights = tuple(matrices(sizes, family.weights, bias, transposed))
     whole = msgspec.structs.replace(sizes, weights=weights)
     if whole.parameters > LARGEST_MODEL:
         raise ValueError(f"{where}: {whole.parameters:.3g} parameters; at most {LARGEST_MODEL:.3g} are accepted")
     return whole
-
-
-def _weights(a: Architecture, patterns: dict[str, str], bias: set[str], transposed: bool) -> list[Weight]:
-    """List the weight matrices of an architecture: (n, k) by role, and the layers that have them."""
-    everywhere, dense, sparse = tuple(range(a.layers)), a.dense_layers, a.moe_layers
-    q, kv, v = a.heads * a.head_dim, a.kv_heads * a.head_dim, a.heads * a.value_dim
-    shapes: dict[str, tuple[int, int, tuple[int, ...]]] = {
-        "embed": (a.vocab, a.hidden, ()),
-        "q": (q, a.hidden, everywhere if not a.q_rank else ()),
-        "k": (kv, a.hidden, everywhere),
-        "v": (kv, a.hidden, everywhere),
-        "qkv": (q + 2 * kv, a.hidden, everywhere),
-        "q_a": (a.q_rank, a.hidden, everywhere),
-        "q_b": (q, a.q_rank, everywhere),
-        "kv_a": (a.kv_rank + a.rope_dim, a.hidden, everywhere),
-        "kv_b": (a.heads * (a.nope_dim + a.value_dim), a.kv_rank, everywhere),
-        "o": (a.hidden, v, everywhere),
-        "gate": (a.ffn, a.hidden, dense),
-        "up": (a.ffn, a.hidden, dense),
-        "gate_up": (2 * a.ffn, a.hidden, dense),
-        "down": (a.hidden, a.ffn, dense),
-        "router": (a.experts, a.hidden, sparse),
-        "expert_gate": (a.expert_ffn, a.hidden, sparse),
-        "expert_up": (a.expert_ffn, a.hidden, sparse),
-        "expert_down": (a.hidden, a.expert_ffn, sparse),
-        "shared_router": (1, a.hidden, sparse),
-        "shared_gate": (a.shared_ffn, a.hidden, sparse),
-        "shared_up": (a.shared_ffn, a.hidden, sparse),
-        "shared_down": (a.hidden, a.shared_ffn, sparse),
-        "pooler": (a.hidden, a.hidden, ()),
-        "head": (a.vocab, a.hidden, ()),
-    }
-    weights = []
-    for role, pattern in patterns.items():
-        n, k, layers = shapes[role]
-        if n * k == 0 or (role == "head" and a.tied) or ("{i}" in pattern and not layers):
-            continue
-        experts = a.experts if "{e}" in pattern else 0
-        weights.append(
-            Weight(
-                role=role,
-                pattern=pattern,
-                n=n,
-                k=k,
-                layers=layers,
-                experts=experts,
-                bias=role in bias,
-                transposed=transposed and bool(layers),
-            )
-        )
-    return weights

@@ -39,7 +39,7 @@ def attention_ops(a: Architecture, batch: int, queries: int, keys: int, *, absor
         yield from _latent_attention(a, batch, queries, keys, absorb=absorb)
     else:
         yield from _linear(a, ("q", "k", "v", "qkv"), "qkv", tokens, "column")
-        if not a.positions:
+        if not a.positions and not a.relative:
             width = (a.heads + a.kv_heads) * a.head_dim
             yield Pointwise(tokens=tokens, width=width, name="rotary", split="column", count=a.layers)
         windowed = len(a.windowed_layers)
@@ -53,13 +53,45 @@ def attention_ops(a: Architecture, batch: int, queries: int, keys: int, *, absor
                     kv_heads=a.kv_heads,
                     head_dim=a.head_dim,
                     value_dim=a.value_dim,
-                    causal=a.kind == "decoder",
+                    causal=a.kind != "encoder",
                     window=window,
                     name="attention" if window is None else "windowed attention",
                     count=count,
                 )
     yield from _linear(a, ("o",), "attention output", tokens, "row")
     yield AllReduce(tokens=tokens, width=a.hidden, name="attention all-reduce", count=a.layers)
+
+
+def cross_ops(a: Architecture, batch: int, queries: int, source: int) -> Iterator[Op]:
+    """Attention of a decoder's tokens to the encoder's result, whose keys and values are made once per source."""
+    tokens = batch * queries
+    yield from _linear(a, ("cross_q",), "cross query", tokens, "column")
+    yield Attention(
+        batch=batch,
+        queries=queries,
+        keys=source,
+        heads=a.heads,
+        kv_heads=a.kv_heads,
+        head_dim=a.head_dim,
+        value_dim=a.value_dim,
+        causal=False,
+        name="cross attention",
+        count=a.layers,
+    )
+    yield from _linear(a, ("cross_o",), "cross attention output", tokens, "row")
+    yield AllReduce(tokens=tokens, width=a.hidden, name="cross attention all-reduce", count=a.layers)
+
+
+def source_ops(a: Architecture, tokens: int) -> Iterator[Op]:
+    """Keys and values that every layer of a decoder makes of the encoder's result."""
+    yield from _linear(a, ("cross_k", "cross_v"), "cross key-value", tokens, "column")
+
+
+def input_ops(a: Architecture, tokens: int) -> Iterator[Op]:
+    """Turn pixels or sound into tokens: a product over patches, or two convolutions of width 3, the second of stride 2."""
+    yield from _linear(a, ("patch",), "patches", tokens, "none")
+    yield from _linear(a, ("conv1",), "convolution 1", 2 * tokens, "none")
+    yield from _linear(a, ("conv2",), "convolution 2", tokens, "none")
 
 
 def _latent_attention(a: Architecture, batch: int, queries: int, keys: int, *, absorb: bool) -> Iterator[Op]:
@@ -153,7 +185,8 @@ def _expert_ops(a: Architecture, tokens: int) -> Iterator[Op]:
         yield _activation(a, tokens, a.shared_ffn, "shared expert activation", layers)
         yield from _linear(a, ("shared_down",), "shared expert down", tokens, "row")
     routed, hit = tokens * a.active_experts, experts_hit(a.experts, a.active_experts, tokens)
-    up = tuple(weight for weight in (a.weight("expert_gate"), a.weight("expert_up")) if weight is not None)
+    roles = ("expert_gate", "expert_up", "expert_gate_up")
+    up = tuple(weight for role in roles if (weight := a.weight(role)) is not None)
     down = tuple(weight for weight in (a.weight("expert_down"),) if weight is not None)
     width = sum(weight.n for weight in up)
     yield Pointwise(tokens=routed, width=a.hidden, name="expert dispatch", flops_per_element=0, count=layers)

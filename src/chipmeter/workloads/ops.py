@@ -114,7 +114,7 @@ class Attention(msgspec.Struct, frozen=True, kw_only=True, tag="attention"):
     def __post_init__(self) -> None:
         if min(self.batch, self.queries, self.heads, self.kv_heads, self.head_dim, self.value_dim, self.count) < 1:
             raise ValueError(f"attention needs sizes and a count of at least 1, got {self!r}")
-        if self.keys < self.queries:
+        if self.keys < (self.queries if self.causal else 1):
             raise ValueError(f"the {self.queries} queries are among the keys, but only {self.keys} keys were given")
 
     @property

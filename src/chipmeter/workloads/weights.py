@@ -55,7 +55,8 @@ class Weight(msgspec.Struct, frozen=True, kw_only=True):
         ['layers.0.q_proj.weight', 'layers.1.q_proj.weight']
         """
         for layer in self.layers or (0,):
-            for expert in range(max(1, self.experts)):
+            # Some checkpoints hold the experts of a layer in one tensor.
+            for expert in range(max(1, self.experts) if "{e}" in self.pattern else 1):
                 yield self.pattern.replace("{i}", str(layer)).replace("{e}", str(expert))
 
     def matches(self, tensor: str) -> bool:

@@ -8,14 +8,23 @@ from typing import Literal, SupportsIndex, get_args
 
 import msgspec
 
+from chipmeter._names import unknown_name
 from chipmeter.workloads.architecture import Architecture
-from chipmeter.workloads.layers import attention_ops, feed_forward_ops
-from chipmeter.workloads.ops import AllReduce, Attention, Embedding, Gemm, Op, Optimizer, Pointwise
+from chipmeter.workloads.layers import attention_ops, cross_ops, feed_forward_ops, input_ops, source_ops
+from chipmeter.workloads.ops import Attention, Embedding, Gemm, Op, Pointwise
+from chipmeter.workloads.training import RECOMPUTES, Recompute, training_ops
 
-Phase = Literal["prefill", "decode", "encode", "train"]
-Unit = Literal["token", "sequence"]
+Phase = Literal["prefill", "decode", "encode", "train", "generate", "run"]
+Unit = Literal["token", "sequence", "image", "frame", "run"]
 
-PHASES: tuple[str, ...] = get_args(Phase)
+PHASES: tuple[str, ...] = get_args(Phase)[:4]
+ACCEPTED: dict[str, tuple[str, ...]] = {
+    "decoder": ("prefill", "decode", "train"),
+    "encoder": ("encode", "train"),
+    "encoder-decoder": ("encode", "decode", "train"),
+}
+"""Phases by kind of model."""
+
 LARGEST_BATCH = 2**20
 LARGEST_SEQUENCE = 2**26
 
@@ -26,7 +35,8 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     Attributes
     ----------
     model : Architecture
-    phase : {"prefill", "decode", "encode", "train"}
+    phase : {"prefill", "decode", "encode", "train", "generate", "run"}
+        Pictures are generated; a list of operations is run.
     batch, seq, context : int
         Sequences, new tokens of each, and tokens of each that were in the cache before the step.
     unit : {"token", "sequence"}
@@ -36,6 +46,13 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         Units of work that one step completes.
     ops : tuple of Op
         In order of execution.
+    accumulate : int
+        Microbatches of a training step.
+    recompute : {"none", "selective", "full"}
+    lora : int
+        Rank of the adapters that alone are trained; 0 where everything is.
+    source : int
+        Tokens of each source that an encoder-decoder answers; 0 for other models.
     """
 
     model: Architecture
@@ -46,6 +63,10 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
     unit: Unit
     units: int
     ops: tuple[Op, ...]
+    accumulate: int = 1
+    recompute: Recompute = "none"
+    lora: int = 0
+    source: int = 0
 
     @property
     def tokens(self) -> int:
@@ -63,21 +84,38 @@ class Workload(msgspec.Struct, frozen=True, kw_only=True):
         return sum(op.flops for op in self.ops if isinstance(op, Gemm | Attention))
 
     @property
+    def model_flops(self) -> float:
+        """Matrix operations that the model needs, without what is computed again: what MFU counts."""
+        if self.phase != "train" or self.recompute == "none":
+            return self.matrix_flops
+        whole, again = (1.0 if self.recompute == "full" else 0.0), 1.0
+        return sum(
+            op.flops * (1.0 - (again if isinstance(op, Attention) else whole) / op.passes)
+            for op in self.ops
+            if isinstance(op, Gemm | Attention)
+        )
+
+    @property
     def kv_elements(self) -> int:
         """Elements of the key-value cache at the end of the step."""
-        return 0 if self.phase == "train" else self.batch * self.model.kv_elements(self.context + self.seq)
+        if self.phase in ("train", "encode"):
+            return 0
+        sources = self.source * self.model.layers * self.model.kv_width
+        return self.batch * (self.model.kv_elements(self.context + self.seq) + sources)
 
 
 def workload(
-    model: Architecture, phase: str | None = None, *, batch: int = 1, seq: int | None = None, context: int | None = None
-) -> Workload:
+    model: Architecture, phase: str | None = None, *, batch: int = 1, seq: int | None = None, context: int | None = None,
+    source: int | None = None, accumulate: int = 1, recompute: str = "none", lora: int = 0,
+) -> Workload:  # fmt: skip
     """List the operations of one step of a model.
 
     Parameters
     ----------
     model : Architecture
     phase : {"prefill", "decode", "encode", "train"}, optional
-        What the step does; by default "encode" for an encoder and "decode" for a decoder.
+        What the step does; by default "encode" for an encoder, else "decode". An encoder-decoder encodes sources of
+        `seq` tokens, and decodes and trains on answers to sources of `source` tokens.
     batch : int
         Sequences in the step.
     seq : int, optional
@@ -87,6 +125,16 @@ def workload(
         Tokens of each sequence that are in the cache already: by default 2048 or what the position table leaves in
         decode, else 0.
 
+    source : int, optional
+        Tokens of each source that an encoder-decoder answers: by default what its encoder's table holds, at most 512 of
+        text.
+    accumulate : int
+        Microbatches that a training step's batch is cut into; must divide it.
+    recompute : {"none", "selective", "full"}
+        What the backward pass of training computes again.
+    lora : int
+        Rank of the adapters that alone are trained, on every linear layer outside routed experts; 0 trains everything.
+
     Raises
     ------
     ValueError
@@ -95,8 +143,8 @@ def workload(
     Notes
     -----
     Logits are computed for the last token of each sequence in prefill and decode, for every token in training. A
-    training step is forward, backward (twice the forward's GEMMs, 2.5 times its attention) and one AdamW step,
-    without recomputation.
+    training step is forward, backward (twice the forward's GEMMs, 2.5 times its attention), what is recomputed, and one
+    AdamW step.
 
     Examples
     --------
@@ -109,36 +157,56 @@ def workload(
         phase = "encode" if model.kind == "encoder" else "decode"
     if phase not in PHASES:
         raise ValueError(f"phase must be one of {', '.join(PHASES)}, got {phase!r}")
-    accepted = ("encode", "train") if model.kind == "encoder" else ("prefill", "decode", "train")
+    accepted = ACCEPTED.get(model.kind, ())
     if phase not in accepted:
         raise ValueError(
             f"phase {phase!r} does not apply to {model.name}, which is of kind {model.kind}; "
             f"accepted: {', '.join(accepted)}"
         )
+    encoder, reads = model.encoder, model
+    if encoder is not None and phase == "encode":
+        reads = encoder
     if seq is None:
-        usual = 2048 if model.kind == "decoder" else 256
-        seq = 1 if phase == "decode" else min(usual, model.positions or usual)
+        usual = 2048 if model.kind == "decoder" else model.positions if model.patch else 256
+        if reads is encoder:
+            usual = 1500 if encoder.channels else 512
+        seq = 1 if phase == "decode" else min(usual, reads.positions or usual)
     if context is None:
-        context = min(2048, (model.positions or 2049) - 1) if phase == "decode" else 0
+        usual = 2048 if model.kind == "decoder" else 128
+        context = min(usual, (model.positions or usual + 1) - 1) if phase == "decode" else 0
+    source = _source(model, phase, source)
     batch = _in_range("batch", batch, 1, LARGEST_BATCH)
     seq = _in_range("seq", seq, 1, 1 if phase == "decode" else LARGEST_SEQUENCE)
     context = _in_range("context", context, 0, LARGEST_SEQUENCE if phase in ("prefill", "decode") else 0)
-    if model.positions and context + seq > model.positions:
-        raise ValueError(f"{model.name} has {model.positions} positions; context + seq = {context + seq}")
+    if reads.positions and context + seq > reads.positions:
+        raise ValueError(f"{reads.name} has {reads.positions} positions; context + seq = {context + seq}")
+    if model.patch and seq != model.positions:
+        raise ValueError(f"{model.name} turns every image into {model.positions} tokens, got seq = {seq}")
 
-    ops = tuple(_forward(model, phase, batch, seq, context))
+    accumulate = _in_range("accumulate", accumulate, 1, batch if phase == "train" else 1)
+    lora = _in_range("lora", lora, 0, 2**14 if phase == "train" else 0)
+    if recompute not in RECOMPUTES:
+        raise unknown_name("recomputation", recompute, RECOMPUTES)
+    if batch % accumulate:
+        raise ValueError(f"accumulate must divide the batch of {batch}, got {accumulate}")
+
+    ops = tuple(_step(model, phase, batch // accumulate, seq, context, source))
     if phase == "train":
-        ops = (*(_with_backward(op) for op in ops), Optimizer(parameters=model.parameters))
-    unit: Unit = "sequence" if model.kind == "encoder" else "token"
+        ops = training_ops(model, ops, recompute=recompute, lora=lora, accumulate=accumulate)
+    unit: Unit = "image" if model.patch else "sequence" if phase == "encode" or model.kind == "encoder" else "token"
     return Workload(
         model=model,
         phase=phase,  # type: ignore[arg-type]  # checked against PHASES above
         batch=batch,
         seq=seq,
         context=context,
+        source=source,
         unit=unit,
-        units=batch if unit == "sequence" else batch * seq,
+        units=batch * seq if unit == "token" else batch,
         ops=ops,
+        accumulate=accumulate,
+        recompute=recompute,  # type: ignore[arg-type]  # checked above
+        lora=lora,
     )
 
 
@@ -151,27 +219,48 @@ def _in_range(name: str, value: SupportsIndex, least: int, most: int) -> int:
     return number
 
 
-def _forward(model: Architecture, phase: str, batch: int, seq: int, context: int) -> Iterator[Op]:
+def _source(model: Architecture, phase: str, source: SupportsIndex | None) -> int:
+    """Check the tokens of a source, or take the usual number."""
+    if model.encoder is None or phase == "encode":
+        return _in_range("source", source or 0, 0, 0)
+    table = model.encoder.positions
+    if source is None:
+        source = table if model.encoder.channels else min(512, table or 512)
+    return _in_range("source", source, 1, table or LARGEST_SEQUENCE)
+
+
+def _step(model: Architecture, phase: str, batch: int, seq: int, context: int, source: int) -> Iterator[Op]:
+    """List the forward operations of a step: those of both halves of an encoder-decoder where the phase needs them."""
+    encoder = model.encoder
+    if encoder is None or phase == "decode":
+        yield from _forward(model, phase, batch, seq, context, source)
+        return
+    tokens = seq if phase == "encode" else source
+    for op in _forward(encoder, "encode", batch, tokens, 0, 0):
+        yield msgspec.structs.replace(op, name=f"encoder {op.name}")
+    yield from source_ops(model, batch * tokens)
+    if phase == "train":
+        yield from _forward(model, phase, batch, seq, context, source)
+
+
+def _forward(model: Architecture, phase: str, batch: int, seq: int, context: int, source: int) -> Iterator[Op]:
     tokens = batch * seq
     tables = 1 + bool(model.positions) + bool(model.token_types)
-    yield Embedding(tokens=tokens, width=model.hidden, tables=tables)
+    if model.vocab:
+        yield Embedding(tokens=tokens, width=model.hidden, tables=tables)
+    yield from input_ops(model, tokens)
     # The residual is added in the pass that normalises it: two streams in, two out.
-    norms = model.layers * model.norms_per_layer + 1
+    norms = model.layers * model.norms_per_layer + model.norms_outside
     yield Pointwise(tokens=tokens, width=model.hidden, name="norm and residual", reads=2, writes=2, count=norms)
     yield from attention_ops(model, batch, seq, context + seq, absorb=phase == "decode")
+    if source:
+        yield from cross_ops(model, batch, seq, source)
     yield from feed_forward_ops(model, tokens)
     rows = tokens if phase == "train" else batch
-    if model.kind == "decoder":
+    if model.kind != "encoder":
         head = model.weight("head") or model.weight("embed")
         weights = () if head is None else (head,)
         yield Gemm(rows, model.vocab, model.hidden, name="logits", weights=weights, split="column")
     pooler = model.weight("pooler")
     if pooler is not None:
         yield Gemm(batch, pooler.n, pooler.k, name="pooler", weights=(pooler,))
-
-
-def _with_backward(op: Op) -> Op:
-    if isinstance(op, Optimizer):
-        return op
-    passes = 3.5 if isinstance(op, Attention) else 2 if isinstance(op, AllReduce) else 3
-    return msgspec.structs.replace(op, passes=passes)

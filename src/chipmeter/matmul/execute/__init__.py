@@ -9,12 +9,12 @@ import numpy as np
 from chipmeter._arrays import AnyArray
 from chipmeter.matmul.execute.binary import binary
 from chipmeter.matmul.execute.chain import chain
+from chipmeter.matmul.execute.floored import floored
 from chipmeter.matmul.execute.fused import fused
 from chipmeter.matmul.execute.integer import integer
 from chipmeter.matmul.execute.lanes import lanes
 from chipmeter.matmul.execute.paired import paired
 from chipmeter.matmul.execute.policies import POLICIES, policy
-from chipmeter.matmul.operands import values
 from chipmeter.matmul.units import (
     BinaryDot,
     Chain,
@@ -45,8 +45,10 @@ def execute(
             binary(a, b, c, d, unit.model, threads)
         case IntegerDot():
             integer(a, b, c, d, unit, unit.model, threads)
-        case ExactDot() | FlushedDot() | FlooredDot():
+        case FlooredDot():
+            floored(a, b, c, d, unit, unit.model, threads)
+        case ExactDot() | FlushedDot():
             addend = None if c is None else np.ascontiguousarray(c, np.float32)
-            d[...] = lanes(values(a, unit.a), values(b, unit.b), addend, unit, unit.model, threads)
+            d[...] = lanes(a, b, addend, unit, unit.model, threads)
         case _:
             assert_never(unit.model)

@@ -113,12 +113,17 @@ _WINDOW = 50
 def _way(unit: Unit, model: FusedDot, a: AnyArray, b: AnyArray) -> int:
     if narrow(unit, model):
         return NARROW
-    if min(model.products, unit.k) <= 8 and unit.scale is None and _within(a, unit.a) and _within(b, unit.b):
+    if (
+        min(model.products, unit.k) <= 8
+        and unit.scale is None
+        and within_window(a, unit.a)
+        and within_window(b, unit.b)
+    ):
         return INTEGER
     return WIDE
 
 
-def _within(x: AnyArray, kind: str) -> bool:
+def within_window(x: AnyArray, kind: str) -> bool:
     """Whether the nonzero finite elements have exponents in -50..50: wide formats look at the data."""
     fmt = layout_of(kind)
     if fmt.min_exponent >= -_WINDOW and (1 << fmt.exponent_bits) - 1 - fmt.bias <= _WINDOW:
