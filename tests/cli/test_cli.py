@@ -100,7 +100,7 @@ def test_chips_units_and_formats_as_tables_and_json() -> None:
     assert "hopper/wgmma.e4m3.e4m3.f32.f32" in run("units", "h100").output
     found = json.loads(run("units", "h100/fp8", "--json").output)
     assert found[0]["evidence"]["grade"] == "hardware"
-    assert len(json.loads(run("formats", "--json").output)) == 21
+    assert len(json.loads(run("formats", "--json").output)) == 23
     assert "float8_e4m3fn" in run("formats").output
 
 

@@ -59,6 +59,7 @@ RUNS = {
     "plan --prompt": ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "2", "--prompt", "512", "--answer", "64"],
     "quantize": ["quantize", "{folder}/in.safetensors", "{folder}/out.safetensors", "--recipe", "mxfp8"],
     "record": ["record", "unit:a100/int8", "{folder}/recording"],
+    "reproducibility": ["reproducibility", "ring", "binomial"],
     "serve": ["serve", "llama-3.1-8b", "--chip", "h100", "--request-rate", "2", "--concurrency", "1,8"],
     "units": ["units"],
     "validate": ["validate"],

@@ -21,7 +21,7 @@ def test_ways_of_given_shards(tmp_path: Path) -> None:
     assert len(shown.stdout.strip().splitlines()) == 1 + 6
     found = json.loads(CliRunner().invoke(main, [*run, "--json"]).stdout)
     assert found[0]["ways"] == ["rank_order", "ring"]
-    assert found[0]["difference"]["share"] == 1.0
+    assert found[0]["share"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,15 @@ class Error(_Output, kw_only=True):
     top1_agreement: float | UnsetType = UNSET
 
 
+class WaysApart(_Output):
+    """How far two ways of one all-reduce are apart: codes at most, share of elements, decibels (null where equal)."""
+
+    ways: tuple[str, str]
+    max_ulp: int
+    share: float
+    sqnr_db: float | None
+
+
 class ComparisonRow(Error, kw_only=True):
     """One chip and number format; per unit of work, which is a token or (encoders) a sequence; null is unknown."""
 
@@ -312,6 +321,7 @@ OUTPUTS: dict[str, Callable[[], Any]] = {
     "plan --prompt": _plan_serving,
     "quantize": _quantize,
     "record": lambda: Recorded,
+    "reproducibility": lambda: list[WaysApart],
     "serve": _serve,
     "units": lambda: list[UnitRow],
     "validate": _validate,

@@ -65,7 +65,12 @@ def reproducibility(ways: tuple[str, ...], shards: Path | None, dtype: str | Non
     x = np.load(shards) if shards is not None else np.random.default_rng(0).standard_normal(_MADE, np.float32)
     found = compare(x, {way: _way(way) for way in ways}, dtype=dtype, op=op)
     if as_json:
-        print_json([{"ways": pair, "difference": one} for pair, one in found.items()])
+        print_json(
+            [
+                {"ways": pair, "max_ulp": one.max_ulp, "share": one.share, "sqnr_db": one.sqnr if one.share else None}
+                for pair, one in found.items()
+            ]
+        )
         return
     from rich.table import Table
 
