@@ -20,7 +20,7 @@ from chipmeter.cost.result import pay, result
 from chipmeter.cost.roofline import peak_of
 from chipmeter.cost.whole import Basis, basis
 from chipmeter.workloads import Architecture, Formats, Workload, find_model, workload
-from chipmeter.workloads.graph import find_graph
+from chipmeter.workloads.find import find_graph
 from chipmeter.workloads.pictures import Denoiser, Generation, denoiser
 
 

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from chipmeter._arrays import AnyArray
+from chipmeter._arrays import AnyArray, dtype_of
 
 PER_BYTE = {"s4": 2, "u4": 2, "b1": 8}
 """Elements in a byte of a packed operand, by type."""
@@ -65,9 +65,7 @@ def elements(x: AnyArray, kind: str, axis: Axis) -> AnyArray:
         return x
     if kind == "b1":
         return np.unpackbits(x, axis=axis, bitorder="little").view(np.bool_)
-    from chipmeter.matmul.operands import operand_dtype
-
-    return as_bytes(x, kind, axis).view(operand_dtype(kind))
+    return as_bytes(x, kind, axis).view(dtype_of("int4" if kind == "s4" else "uint4"))
 
 
 def _nibbles(x: AnyArray, axis: Axis) -> AnyArray:

@@ -1,4 +1,4 @@
-"""From whatever names a model to its architecture."""
+"""From whatever names a model to its architecture, or to its operations where a file lists those."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from chipmeter._names import UnknownNameError
 from chipmeter.workloads.architecture import Architecture
 from chipmeter.workloads.config import read_config
+from chipmeter.workloads.graph import read_gemms
 from chipmeter.workloads.presets import preset
+from chipmeter.workloads.workload import Workload
 
 
 def find_model(model: Architecture | str | os.PathLike[str]) -> Architecture:
@@ -35,3 +37,17 @@ def find_model(model: Architecture | str | os.PathLike[str]) -> Architecture:
         if path.suffix == ".json" or path.exists():
             return read_config(path)
         raise
+
+
+def find_graph(model: object) -> Workload | None:
+    """Read a file of GEMM shapes (.csv) or an ONNX graph (.onnx); None for anything else."""
+    if not isinstance(model, str | os.PathLike):
+        return None
+    suffix = Path(model).suffix.lower()
+    if suffix == ".csv":
+        return read_gemms(model)
+    if suffix == ".onnx":
+        from chipmeter.workloads.onnx import read_onnx
+
+        return read_onnx(model)
+    return None

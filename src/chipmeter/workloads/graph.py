@@ -81,17 +81,3 @@ def _whole(text: str | None, where: str, usual: int | None) -> int:
     if not given.isascii() or not given.isdigit() or not 1 <= int(given) <= LARGEST_SEQUENCE:
         raise ValueError(f"{where} must be an integer from 1 to {LARGEST_SEQUENCE}, got {given!r}")
     return int(given)
-
-
-def find_graph(model: object) -> Workload | None:
-    """Read a file of GEMM shapes (.csv) or an ONNX graph (.onnx); None for anything else."""
-    if not isinstance(model, str | os.PathLike):
-        return None
-    suffix = Path(model).suffix.lower()
-    if suffix == ".csv":
-        return read_gemms(model)
-    if suffix == ".onnx":
-        from chipmeter.workloads.onnx import read_onnx
-
-        return read_onnx(model)
-    return None

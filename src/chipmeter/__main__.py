@@ -1,0 +1,5 @@
+"""`python -m chipmeter`: the command line."""
+
+from chipmeter.cli import main
+
+main()
