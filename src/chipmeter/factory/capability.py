@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -153,16 +154,26 @@ def _groups(model: Architecture, system: System) -> Iterator[int]:
 def _estimate(
     model: Architecture, system: System, phase: str, number_format: str, group: int, batch: int, seq: int, context: int
 ) -> Estimate | None:
+    return _alike(model, _bare(system), phase, number_format, group, batch, seq, context)
+
+
+@functools.lru_cache(maxsize=256)
+def _bare(system: System) -> System:
+    """Keep of a system what its speed depends on: what many rent under many names and prices is estimated once."""
+    return System(
+        id=system.chip, name=system.chip, kind=system.kind, chip=system.chip, chips=system.chips,
+        scale_up=system.scale_up, scale_out=system.scale_out,
+    )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=1 << 15)
+def _alike(
+    model: Architecture, system: System, phase: str, number_format: str, group: int, batch: int, seq: int, context: int
+) -> Estimate | None:
     try:
         return estimate(
-            model,
-            system=system,
-            phase=phase,
-            batch=batch,
-            seq=seq,
-            context=context or None,
-            format=number_format,
+            model, system=system, phase=phase, batch=batch, seq=seq, context=context or None, format=number_format,
             tensor_parallel=group,
-        )
+        )  # fmt: skip
     except ValueError:
         return None
