@@ -9,7 +9,7 @@ import numpy as np
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import cast, code_dtype
 from chipmeter.formats.records import FloatFormat, IntegerFormat
-from chipmeter.quantize.rules import Floats, power_of_two_up
+from chipmeter.quantize.rules import Floats
 
 ScaleForm = Literal["divide", "reciprocal", "multiplier", "logarithm"]
 """From amax to the elements, each operation in float32: `divide` scale = amax / limit, y = x / scale (DeepSeek-V3);
@@ -38,65 +38,6 @@ def multiplier(
         if power_of_two:
             s = (s.view(np.uint32) & 0x7F800000).view(np.float32)
         return np.where((top == 0) | ~np.isfinite(top), _ONE, s).astype(np.float32)
-
-
-def quantize_tiles(
-    tiles: Floats,
-    element: FloatFormat | IntegerFormat,
-    form: ScaleForm,
-    *,
-    limit: float | None = None,
-    smallest: float = 0.0,
-    power_of_two: bool = False,
-    ties: Ties = "even",
-    negative_zero: bool = True,
-) -> tuple[AnyArray, Floats]:
-    """Quantise tiles, each a row of `tiles`, with one float32 scale each.
-
-    Parameters
-    ----------
-    tiles : ndarray of float32, shape (n, elements)
-    element : FloatFormat or IntegerFormat
-    form : {"divide", "reciprocal", "multiplier"}
-    limit : float, optional
-        What amax becomes; the largest element by default.
-    smallest : float
-        amax is at least this.
-    power_of_two : bool
-        Scales rounded up to powers of two.
-    ties : {"even", "zero"}
-        Where a value halfway between two elements goes.
-    negative_zero : bool
-        Whether negative values that become zero, and -0, keep their sign.
-
-    Returns
-    -------
-    codes : ndarray, shape (n, elements)
-        In the dtype of the element format.
-    scales : ndarray of float32, shape (n,)
-        What decoded elements are multiplied by; 1 for a tile of zeros.
-
-    Examples
-    --------
-    >>> from chipmeter.formats import FORMATS
-    >>> codes, scales = quantize_tiles(np.float32([[1, -224]]), FORMATS["float8_e4m3fn"], "reciprocal")
-    >>> codes.astype(np.float32), scales
-    (array([[   2., -448.]], dtype=float32), array([0.5], dtype=float32))
-    """
-    top = float(element.max) if limit is None else limit
-    amax = np.abs(tiles).max(axis=1)
-    with np.errstate(all="ignore"):
-        if form == "multiplier":
-            s = multiplier(amax, top, smallest=smallest, power_of_two=power_of_two)
-            scales, y = _ONE / s, tiles * s[:, None]
-        else:
-            amax = np.maximum(amax, np.float32(smallest))
-            scales = amax / np.float32(top)
-            if power_of_two:
-                scales = np.where(np.isfinite(scales), power_of_two_up(scales), scales).astype(np.float32)
-            scales = np.where(scales == 0, np.where(amax == 0, _ONE, np.float32(2.0**-149)), scales).astype(np.float32)
-            y = tiles / scales[:, None] if form == "divide" else tiles * (_ONE / scales)[:, None]
-        return encode(y, element, ties, negative_zero), scales
 
 
 def encode(

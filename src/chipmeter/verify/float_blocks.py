@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from chipmeter.evidence import Evidence
 from chipmeter.formats import FORMATS, FloatFormat
-from chipmeter.quantize.float_tiles import quantize_tiles
+from chipmeter.quantize import QuantizedTensor, Recipe, quantize
+from chipmeter.quantize.float_tiles import ScaleForm
 from chipmeter.quantize.layouts import pack_nibbles
-from chipmeter.quantize.rules import power_of_two_up
-from chipmeter.quantize.tiles import from_tiles, grid_shape, to_tiles
+from chipmeter.quantize.recipe import ElementRounding
+from chipmeter.quantize.rules import Floats, power_of_two_up
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError
 from chipmeter.verify.elementwise import words
+
+RULES = Evidence("documented", "recorded outputs of DeepGEMM and Transformer Engine")
 
 _SHAPES = {"per_token": (False, True), "per_channel": (True, False), "per_block": (True, True)}
 """Whether tiles are as high, and as wide, as the granularity."""
@@ -26,16 +30,31 @@ def deepgemm(case: Case) -> Emulated:
     rows, columns = (size if whole else 1 for whole in _SHAPES[function])
     element = FORMATS["float8_e4m3fn" if target == "fp8" else "float4_e2m1fn"]
     assert isinstance(element, FloatFormat)
-    x = case.source()
-    codes, scales = quantize_tiles(
-        to_tiles(x, rows, columns), element, "reciprocal", smallest=1e-4, power_of_two=case.flag("use_ue8m0"),
-        ties="even" if target == "fp8" else "zero", negative_zero=target == "fp8",
+    found = _tiles(
+        case.source(), element, "reciprocal", rows, columns, smallest=1e-4, power_of_two=case.flag("use_ue8m0"),
+        rounding="nearest-even" if target == "fp8" else "nearest-zero",
     )  # fmt: skip
     note = f"tiles {rows} x {columns} of {element.name}, reciprocal"
     if case.part == "sf":
-        return Emulated(words(scales.reshape(grid_shape(x.shape, rows, columns))), note, "float32")
-    whole = words(from_tiles(codes, x.shape, rows, columns))
-    return Emulated(whole, note, element) if target == "fp8" else Emulated(pack_nibbles(whole), note)
+        return Emulated(words(found.scales), note, "float32")
+    return (
+        Emulated(words(found.codes), note, element)
+        if target == "fp8"
+        else Emulated(pack_nibbles(words(found.codes)), note)
+    )
+
+
+def _tiles(
+    x: Floats, element: FloatFormat, form: ScaleForm, rows: int, columns: int, *, smallest: float, power_of_two: bool,
+    rounding: ElementRounding = "nearest-even",
+) -> QuantizedTensor:  # fmt: skip
+    """Quantise a matrix in tiles with a float32 scale each, as `quantize` does for everyone."""
+    tall = columns == 1 < rows
+    recipe = Recipe(
+        name="tiles", element=element.name, granularity="block", block=rows if tall else columns, scale="float32", rule="amax",
+        evidence=RULES, rows=1 if tall else rows, form=form, smallest=smallest, power_of_two=power_of_two, rounding=rounding,
+    )  # fmt: skip
+    return quantize(x, recipe, axis=0 if tall else -1)
 
 
 def ceil_to_ue8m0(case: Case) -> Emulated:
@@ -52,10 +71,8 @@ def transformer_engine(case: Case) -> Emulated:
     element, x = case.float_format(case.text("dtype")), case.source()
     if not np.isfinite(x).all():
         raise UnsupportedError("NaN or infinity, of which the Python reference and the kernels differ")
-    codes, scales = quantize_tiles(
-        to_tiles(x, *tile), element, "multiplier", smallest=eps, power_of_two=case.flag("pow_2_scales")
-    )
+    found = _tiles(x, element, "multiplier", *tile, smallest=eps, power_of_two=case.flag("pow_2_scales"))
     note = f"tiles {tile[0]} x {tile[1]} of {element.name}, multiplier"
     if case.part == "scale_inv":
-        return Emulated(words(scales.reshape(grid_shape(x.shape, *tile))), note, "float32")
-    return Emulated(words(from_tiles(codes, x.shape, *tile)), note, element)
+        return Emulated(words(found.scales), note, "float32")
+    return Emulated(words(found.codes), note, element)
