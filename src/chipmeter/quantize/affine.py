@@ -1,4 +1,4 @@
-"""Integer groups with float32 scales and zero points, and 4-bit tables: torchao, bitsandbytes, NF4 with two levels."""
+"""Mappings of groups to integers, and 4-bit tables: torchao, bitsandbytes, NF4 with two levels."""
 
 from __future__ import annotations
 
@@ -13,54 +13,12 @@ from chipmeter.quantize.rules import Floats
 Mapping = Literal["symmetric", "symmetric-no-clipping", "affine", "extreme", "least"]
 """From the least and the largest number of a group to its scale: `symmetric` max(-min, max) / ((high - low) / 2), so
 127.5 for int8; `symmetric-no-clipping` max(min / low, max / high); `affine` (max - min) / (high - low) with a zero point;
-min and max include 0. (torchao choose_qparams_affine.) `extreme`: the number of largest magnitude, with its sign, over
+min and max include 0. Scales are at least the smallest normal float32; zero points are low - round(min / scale) within
+[low, high], of symmetric mappings (high + low + 1) // 2; codes clamp(round(x * (1 / scale)) + zero), to nearest even, in
+float32. (torchao choose_qparams_affine.) `extreme`: the number of largest magnitude, with its sign, over
 -8; `least`: (max - min) / 15 and the minimum, which is stored as well (ggml Q4_0 and Q4_1)."""
 
 _ONE = np.float32(1)
-_TINY = np.float32(np.finfo(np.float32).tiny)
-
-
-def affine_parameters(tiles: Floats, mapping: Mapping, low: int, high: int) -> tuple[Floats, NDArray[np.int32]]:
-    """Choose scale and zero point of each row of `tiles`.
-
-    Scales are at least the smallest normal float32. Zero points: low - round(min / scale), to nearest even, clamped to
-    [low, high]; of symmetric mappings (high + low + 1) // 2.
-
-    >>> affine_parameters(np.float32([[-1, 0, 2]]), "affine", 0, 15)
-    (array([0.2], dtype=float32), array([5], dtype=int32))
-    """
-    least, most = np.minimum(tiles.min(axis=1), np.float32(0)), np.maximum(tiles.max(axis=1), np.float32(0))
-    with np.errstate(all="ignore"):
-        if mapping == "affine":
-            scale = np.maximum((most - least) / np.float32(high - low), _TINY)
-            zero = np.clip(low - np.rint(least / scale), low, high)
-            return scale, zero.astype(np.int32)
-        if mapping == "symmetric":
-            scale = np.maximum(-least, most) / np.float32((high - low) / 2)
-        else:
-            scale = np.maximum(least / np.float32(low), most / np.float32(high))
-    return np.maximum(scale, _TINY), np.full(len(tiles), (high + low + 1) // 2, np.int32)
-
-
-def quantize_affine(tiles: Floats, scale: Floats, zero: NDArray[np.int32], low: int, high: int) -> NDArray[np.int32]:
-    """Return clamp(round(x * (1 / scale)) + zero), to nearest even, in float32.
-
-    >>> quantize_affine(np.float32([[-1, 0, 2]]), np.float32([0.2]), np.int32([5]), 0, 15)
-    array([[ 0,  5, 15]], dtype=int32)
-    """
-    with np.errstate(all="ignore"):
-        whole = np.rint(tiles * (_ONE / scale)[:, None]) + zero[:, None].astype(np.float32)
-    clamped: NDArray[np.int32] = np.clip(np.nan_to_num(whole, nan=0.0), low, high).astype(np.int32)
-    return clamped
-
-
-def dequantize_affine(q: NDArray[np.int32], scale: Floats, zero: NDArray[np.int32]) -> Floats:
-    """Return (q - zero) * scale in float32.
-
-    >>> dequantize_affine(np.int32([[0, 5]]), np.float32([0.5]), np.int32([5]))
-    array([[-2.5,  0. ]], dtype=float32)
-    """
-    return (q - zero[:, None]).astype(np.float32) * scale[:, None]
 
 
 NF4_SHORT = decode(np.arange(16, dtype=np.uint8), "nf4_short")

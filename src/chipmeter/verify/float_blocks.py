@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from chipmeter.evidence import Evidence
-from chipmeter.formats import FORMATS, FloatFormat
+from chipmeter.formats import FORMATS, FloatFormat, IntegerFormat
 from chipmeter.quantize import QuantizedTensor, Recipe, quantize
+from chipmeter.quantize.affine import Mapping
 from chipmeter.quantize.float_tiles import ScaleForm
 from chipmeter.quantize.layouts import pack_nibbles
 from chipmeter.quantize.recipe import ElementRounding
@@ -30,7 +31,7 @@ def deepgemm(case: Case) -> Emulated:
     rows, columns = (size if whole else 1 for whole in _SHAPES[function])
     element = FORMATS["float8_e4m3fn" if target == "fp8" else "float4_e2m1fn"]
     assert isinstance(element, FloatFormat)
-    found = _tiles(
+    found = float_tiles(
         case.source(), element, "reciprocal", rows, columns, smallest=1e-4, power_of_two=case.flag("use_ue8m0"),
         rounding="nearest-even" if target == "fp8" else "nearest-zero",
     )  # fmt: skip
@@ -44,15 +45,16 @@ def deepgemm(case: Case) -> Emulated:
     )
 
 
-def _tiles(
-    x: Floats, element: FloatFormat, form: ScaleForm, rows: int, columns: int, *, smallest: float, power_of_two: bool,
-    rounding: ElementRounding = "nearest-even",
+def float_tiles(
+    x: Floats, element: FloatFormat | IntegerFormat, form: ScaleForm, rows: int, columns: int, *, smallest: float = 0.0,
+    power_of_two: bool = False, rounding: ElementRounding = "nearest-even", mapping: Mapping | None = None,
 ) -> QuantizedTensor:  # fmt: skip
     """Quantise a matrix in tiles with a float32 scale each, as `quantize` does for everyone."""
     tall = columns == 1 < rows
     recipe = Recipe(
         name="tiles", element=element.name, granularity="block", block=rows if tall else columns, scale="float32", rule="amax",
         evidence=RULES, rows=1 if tall else rows, form=form, smallest=smallest, power_of_two=power_of_two, rounding=rounding,
+        mapping=mapping,
     )  # fmt: skip
     return quantize(x, recipe, axis=0 if tall else -1)
 
@@ -71,7 +73,7 @@ def transformer_engine(case: Case) -> Emulated:
     element, x = case.float_format(case.text("dtype")), case.source()
     if not np.isfinite(x).all():
         raise UnsupportedError("NaN or infinity, of which the Python reference and the kernels differ")
-    found = _tiles(x, element, "multiplier", *tile, smallest=eps, power_of_two=case.flag("pow_2_scales"))
+    found = float_tiles(x, element, "multiplier", *tile, smallest=eps, power_of_two=case.flag("pow_2_scales"))
     note = f"tiles {tile[0]} x {tile[1]} of {element.name}, multiplier"
     if case.part == "scale_inv":
         return Emulated(words(found.scales), note, "float32")

@@ -7,13 +7,13 @@ from typing import Literal
 import numpy as np
 
 from chipmeter._arrays import AnyArray
-from chipmeter.formats import FORMATS, TableFormat
+from chipmeter.formats import FORMATS, IntegerFormat, TableFormat
 from chipmeter.quantize import affine
 from chipmeter.quantize.layouts import pack_nibbles
-from chipmeter.quantize.tiles import from_tiles, grid_shape, to_tiles
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError
 from chipmeter.verify.elementwise import words
+from chipmeter.verify.float_blocks import float_tiles
 
 _MAPPINGS: dict[str, affine.Mapping] = {
     "SYMMETRIC": "symmetric", "SYMMETRIC_NO_CLIPPING_ERR": "symmetric-no-clipping", "ASYMMETRIC": "affine",
@@ -31,18 +31,20 @@ def torchao_affine(case: Case) -> Emulated:
         raise ValueError(f"params.block must be two lengths, got {str(block)[:80]}")
     if x.shape[0] % block[0] or x.shape[1] % block[1]:
         raise UnsupportedError(f"{x.shape} in blocks of {block}")
-    tiles = to_tiles(x, *block)
-    scale, zero = affine.affine_parameters(tiles, _MAPPINGS[mode], low, high)
+    fits = [f for f in FORMATS.values() if isinstance(f, IntegerFormat) and (f.min, f.max) == (low, high)]
+    if not fits:
+        raise UnsupportedError(f"integers in {low}..{high}, which no format holds")
+    found = float_tiles(x, fits[0], "divide", *block, mapping=_MAPPINGS[mode])
     note = f"integers in {low}..{high}, {_MAPPINGS[mode]}"
-    grid = tuple(n for n in grid_shape(x.shape, *block) if n > 1) or (1,)
+    grid = tuple(n for n in found.scales.shape if n > 1) or (1,)
     if case.part == "scale":
-        return Emulated(words(scale.reshape(grid)), note)
+        return Emulated(words(found.scales.reshape(grid)), note)
     if case.part == "zp":
-        return Emulated(words(zero.reshape(grid)), note)
-    q = affine.quantize_affine(tiles, scale, zero, low, high)
+        assert found.zero_points is not None
+        return Emulated(words(found.zero_points.reshape(grid)), note)
     if case.part == "q":
-        return Emulated(words(from_tiles(q, x.shape, *block).astype(case.recorded().dtype)), note)
-    return Emulated(words(from_tiles(affine.dequantize_affine(q, scale, zero), x.shape, *block)), note)
+        return Emulated(words(found.codes.astype(case.recorded().dtype)), note)
+    return Emulated(words(found.dequantize()), note)
 
 
 def bnb_4bit(case: Case) -> Emulated:
