@@ -235,12 +235,7 @@ class _Runs(msgspec.Struct, frozen=True):
         names = [f"engine:{engine}", f"chip:{near}", f"mode:{self.mode}", f"format:{load.format}"]
         names += [f"engine on:{engine} {near}"]
         names += [f"split:{engine} {self.mode}"] if load.split_requests else []
-        names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
-        factors = dict.fromkeys(names, 1.0)
-        if load.pools:
-            factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
-            factors |= {"size apart": float(np.log2(load.chips)) / 10}
-        return factors
+        return dict.fromkeys(names, 1.0)
 
     def first_factors(self, values: Mapping[str, float]) -> dict[str, float]:
         """Name the factors of the time to the first token."""

@@ -37,6 +37,10 @@ FIRST_PRIORS: dict[str, tuple[float, float]] = {
 cache space, attention scores that pass through memory where kernels are not fused, and milliseconds of software."""
 
 
+CHUNK = 8192.0
+"""Tokens of prompts that engines read in one step at most (the usual setting of the three that were measured)."""
+
+
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
     """A deployment and its load.
 
@@ -216,7 +220,11 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     reduce = 0.0 if load.split_requests else 2.0 * model.layers * collective_seconds(
         chip, "all-reduce", rows * model.hidden * 2.0, g, engine=True
     )  # fmt: skip
-    prefill = 0.0 if load.pools else max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load) / load.answer
+    prefill = 0.0
+    if not load.pools:
+        # As many requests end in a step as begin, and the prompts of those that begin are read together.
+        joined = max(1.0, min(batch / load.answer, CHUNK / load.prompt))
+        prefill = max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load, prompts=joined) / joined / load.answer
     return {
         "linear": linear,
         "experts": experts,
