@@ -16,7 +16,16 @@ from chipmeter.cost.distinct import Value
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.ranges import Range
-from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts, prompt_seconds
+from chipmeter.cost.serving import (
+    GROWING,
+    Serving,
+    capacity,
+    decode_parts,
+    eager_seconds,
+    first_parts,
+    prompt_seconds,
+    wait_of,
+)
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import PRIORS, model_flops, step_parts
 from chipmeter.workloads import Architecture, preset
@@ -237,10 +246,10 @@ class _Runs(msgspec.Struct, frozen=True):
         names += [f"split:{engine} {self.mode}"] if load.split_requests else []
         return dict.fromkeys(names, 1.0)
 
-    def first_factors(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Name the factors of the time to the first token."""
-        own = {f"engine mode:{self.engine} {self.mode}": 1.0, f"engine kind:{self.engine} {self.kind}": 1.0}
-        return self.factors(values) | own
+    @property
+    def room(self) -> float:
+        """Count the requests that the memory holds at once."""
+        return capacity(self.shape, self.on, self.load, grows=self.engine in GROWING)
 
     @property
     def floor(self) -> float:
@@ -275,7 +284,7 @@ def decode_step(
     """
     runs = _Runs.of(model, chip, load, engine)
     found = book("serving")["serving"][runs.name]
-    batch = load.sequences if alone else min(load.sequences, capacity(runs.shape, runs.on, runs.load))
+    batch = load.sequences if alone else min(load.sequences, runs.room)
     parts = decode_parts(runs.shape, runs.on, runs.load, batch)
     if alone:
         parts["prefill"] = 0.0
@@ -295,9 +304,9 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     runs = _Runs.of(model, chip, load, engine)
     found = book("serving")["serving"][f"first_{runs.name}"]
     step = decode_step(runs.shape, chip, load, engine=engine).seconds
-    factors = runs.first_factors(found.values)
-    factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
-    parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
+    factors = runs.factors(found.values) | {"crowd": float(np.log2(max(load.sequences, 1.0))) / 10}
+    parts = first_parts(runs.shape, runs.on, runs.load, step, runs.room)
+    parts[wait_of(runs.engine, found.values)] = parts.pop("wait")
     return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
 
 
@@ -329,6 +338,7 @@ def prompt_step(
     found = book("serving")["serving"][f"first_{runs.name}"]
     if found.rows < LEAST_ROWS:
         return None
-    factors = runs.first_factors(found.values)
+    factors = runs.factors(found.values)
     parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
+    parts["eager"] = eager_seconds(runs.shape)
     return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from chipmeter.cost.device import Device, one_core
-from chipmeter.cost.serving import Serving, capacity, weight_bytes
+from chipmeter.cost.serving import GROWING, Serving, capacity, weight_bytes
 from chipmeter.cost.shape import Shape
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.shapes import Shapes, find_shape
@@ -67,12 +67,21 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
         chips *= 2
     load = Serving(
         chips=int(chips), sequences=number_or(cells, "concurrency_or_batch", 64), prompt=number_or(cells, "isl", 1024),
-        answer=number_or(cells, "osl", 1024), format=format, cache_width=1.0 if engine == "trtllm" and format != "bf16" else 2.0,
+        answer=number_or(cells, "osl", 1024), format=format, cache_width=_cached(model, engine, format),
         split_requests=bool(adp), pools=pools,
     )  # fmt: skip
-    room, workers = capacity(model, chip, load), _workers(cells, load.sequences) if pools else 1.0
+    room, workers = capacity(model, chip, load, grows=engine in GROWING), _workers(cells, load.sequences) if pools else 1.0
     batch = min(load.sequences / workers, room)
     return Point(model, chip, load, batch, room * workers, engine, format, "disagg" if pools else "agg")
+
+
+def _cached(model: Shape, engine: str, format: str) -> float:
+    """Bytes of a cached element: one where weights have eight bits or less, but for experts outside TensorRT-LLM.
+
+    Rows do not state it. Read so, all of a chip's concurrencies that were measured without waiting fit its memory.
+    """
+    wide = format == "bf16" or (engine != "trtllm" and bool(model.experts) and not model.latent)
+    return 2.0 if wide else 1.0
 
 
 ONE_WORKER, SHARING = 32.0, 0.4
