@@ -11,7 +11,7 @@ import numpy as np
 
 from chipmeter.chips import Chip
 from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
-from chipmeter.cost.device import LOGICAL_CORES, Device, device, one_core
+from chipmeter.cost.device import Device, device, one_core
 from chipmeter.cost.distinct import Value
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
@@ -220,7 +220,7 @@ class _Runs(msgspec.Struct, frozen=True):
     def of(cls, model: Model, chip: Chip | str, load: Serving, engine: str) -> _Runs:
         on = device(chip)
         software = SOFTWARE[on.family]
-        cores = LOGICAL_CORES.get(on.id, 1)
+        cores = on.logical_cores
         return cls(
             _shape(model),
             one_core(on),

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from chipmeter.cost.constants import Constants, book, nearest_chip
-from chipmeter.cost.device import LOGICAL_CORES, Device, one_core
+from chipmeter.cost.device import Device, one_core
 from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.terms import Terms, flags
@@ -95,7 +95,7 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     notes, suite, accel = cells.get("notes") or "", cells.get("suite") or table.name, cells.get("accel") or ""
     model, chip = find_shape(cells.get("model") or "", notes, shapes), hardware(accel)
     seq = _int(table, row, "seq", usual_seq(model.name))
-    chips, cores = _int(table, row, "n_accel", 8), LOGICAL_CORES.get(chip.id, 1)
+    chips, cores = _int(table, row, "n_accel", 8), chip.logical_cores
     phase = cells.get("phase") or "pretrain"
     micro_stated = _int(table, row, "mbs", 1)
     tensor, pipeline = _int(table, row, "tp", 1), _int(table, row, "pp", 1)
