@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from chipmeter.chips import Chip
-from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
+from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip, run_on
 from chipmeter.cost.device import Device, device, one_core
 from chipmeter.cost.distinct import Value
 from chipmeter.cost.fitting import Array
@@ -40,7 +40,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     seconds, low, high : float
     outside : bool
-        Whether model or chip is outside what the constants were fitted on; the interval is wider then.
+        Whether the model, the chip or the software on it is outside what the constants were fitted on; the interval is
+        wider then.
     parts : dict of str to float
         Seconds of each part; they add up to `seconds` unless the floor of the chip's peak holds.
     source : str
@@ -90,7 +91,7 @@ class Predictions(NamedTuple):
 
 
 def weigh(
-    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, names: tuple[str, str],
+    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, names: tuple[str, str, str] | tuple[str, str],
     group: str, unseen: Mapping[str, float] = MappingProxyType({}),
 ) -> Predictions:  # fmt: skip
     """Weigh the parts of programs by fitted constants, and put the interval of a group around the sums.
@@ -104,8 +105,8 @@ def weigh(
         Exponents of the factors that apply.
     floor : float or ndarray
         Seconds that nothing may fall below.
-    names : (str, str)
-        Model and chip, as the constants know them.
+    names : (str, str, str) or (str, str)
+        Model, chip and, where several were measured, software on the chip, as the constants know them.
     group : str
     unseen : mapping of str to float
         The log error of parts whose weight no measured run determined.
@@ -118,7 +119,7 @@ def weigh(
     for part in weighed.values():
         total = total + part
     total = np.maximum(total, floor)
-    model, chip = (name in found.known for name in names)
+    model, chip = names[0] in found.known, set(names[1:]) <= set(found.known)
     low, high = (min(bound, 0.0) if side == 0 else max(bound, 0.0) for side, bound in enumerate(
         log_bounds(found, group, model=model, chip=chip)
     ))  # fmt: skip
@@ -182,7 +183,8 @@ def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "m
     parts = step_parts(shape, on, plans)
     # A weight that stands where its fit began was moved by no measured run.
     unseen = {name: spread for name, (start, spread) in PRIORS.items() if found.values.get(name) == start}
-    return weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), (shape.name, on.id), group, unseen)
+    names = shape.name, on.id, run_on(software, on.id)
+    return weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), names, group, unseen)
 
 
 LEAST_ROWS = 100
@@ -247,6 +249,10 @@ class _Runs(msgspec.Struct, frozen=True):
         return dict.fromkeys(names, 1.0)
 
     @property
+    def names(self) -> tuple[str, str, str]:
+        return self.shape.name, self.on.id, run_on(self.engine, self.on.id)
+
+    @property
     def room(self) -> float:
         """Count the requests that the memory holds at once."""
         return capacity(self.shape, self.on, self.load, grows=self.engine in GROWING)
@@ -288,8 +294,7 @@ def decode_step(
     parts = decode_parts(runs.shape, runs.on, runs.load, batch)
     if alone:
         parts["prefill"] = 0.0
-    names = runs.shape.name, runs.on.id
-    return weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group).one()
+    return weigh(found, parts, runs.factors(found.values), runs.floor, runs.names, runs.group).one()
 
 
 def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
@@ -307,7 +312,7 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     factors = runs.factors(found.values) | {"crowd": float(np.log2(max(load.sequences, 1.0))) / 10}
     parts = first_parts(runs.shape, runs.on, runs.load, step, runs.room)
     parts[wait_of(runs.engine, found.values)] = parts.pop("wait")
-    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
+    return weigh(found, parts, factors, 0.0, runs.names, runs.group).one()
 
 
 def prompt_step(
@@ -341,4 +346,4 @@ def prompt_step(
     factors = runs.factors(found.values)
     parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
     parts["eager"] = eager_seconds(runs.shape)
-    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
+    return weigh(found, parts, factors, 0.0, runs.names, runs.group).one()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 import numpy as np
 
-from chipmeter.cost.constants import Constants, book, nearest_chip
+from chipmeter.cost.constants import Constants, book, nearest_chip, run_on
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.serving import (
     FIRST_PARTS,
@@ -183,12 +183,21 @@ def _fit(
     return fit_program(
         terms, measured, priors, models=[p.model.name for p in points], chips=[p.chip.id for p in points],
         groups=[group_of(p) for p in points], source=source, factor_spread=spread, scale=scale,
+        runs=[run_on(p.engine, p.chip.id) for p in points],
     )  # fmt: skip
 
 
 def group_of(point: Point) -> str:
     """Name the group that an interval is for."""
     return f"{point.engine} {point.mode} {kind_of(point)}".strip()
+
+
+def _names(points: list[Point]) -> tuple[list[str], list[str], list[str], list[str]]:
+    """List models, chips, groups and software on chips, as the constants know them."""
+    return (
+        [p.model.name for p in points], [p.chip.id for p in points], [group_of(p) for p in points],
+        [run_on(p.engine, p.chip.id) for p in points],
+    )  # fmt: skip
 
 
 def serving_table(table: Table, shapes: Shapes) -> list[Answers]:
@@ -204,9 +213,8 @@ def serving_table(table: Table, shapes: Shapes) -> list[Answers]:
     for kind in sorted(set(kinds.tolist())):
         chosen = np.flatnonzero(kinds == kind)
         here = [points[i] for i in chosen]
-        names = [p.model.name for p in here], [p.chip.id for p in here], [group_of(p) for p in here]
         found = book("serving")["serving"][kind]
-        answer = predict_program(found, step_terms(here, found.values), *names)
+        answer = predict_program(found, step_terms(here, found.values), *_names(here))
         sheet.expected[chosen], sheet.low[chosen], sheet.high[chosen], sheet.outside[chosen] = answer
         at = [(place, i) for place, i in enumerate(firsts) if kinds[i] == kind]
         if at and f"first_{kind}" in book("serving")["serving"]:
@@ -214,8 +222,7 @@ def serving_table(table: Table, shapes: Shapes) -> list[Answers]:
             where = {i: n for n, i in enumerate(chosen.tolist())}
             places, picked = np.array([place for place, _ in at]), [where[i] for _, i in at]
             some = [here[n] for n in picked]
-            names = [p.model.name for p in some], [p.chip.id for p in some], [group_of(p) for p in some]
-            result = predict_program(found, first_terms(some, answer[0][picked], found.values), *names)
+            result = predict_program(found, first_terms(some, answer[0][picked], found.values), *_names(some))
             first.expected[places], first.low[places], first.high[places], first.outside[places] = result
     for i, point in enumerate(points):
         _describe(sheet, i, point, weight_bytes(point.model, point.format) / point.load.chips)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from chipmeter.cost.constants import Constants, book, nearest_chip
+from chipmeter.cost.constants import Constants, book, nearest_chip, run_on
 from chipmeter.cost.device import Device, one_core
 from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.shape import Shape
@@ -248,6 +248,7 @@ def fit_training(tables: Sequence[Table], shapes: Shapes) -> dict[str, Constants
             groups=[group_of(step) for step in here],
             source=", ".join(table.name for table in tables),
             factor_spread=FACTOR_SPREAD.get(name, 0.1),
+            runs=[run_on(step.software, step.chip.id) for step in here],
         )
     return found
 
@@ -263,8 +264,9 @@ def training_table(table: Table, shapes: Shapes) -> Answers:
         found = book("training")["training"][name]
         models, chips = [step.model.name for step in here], [step.chip.id for step in here]
         sheet.expected[rows], sheet.low[rows], sheet.high[rows], sheet.outside[rows] = predict_program(
-            found, training_terms(here, found.values), models, chips, [group_of(step) for step in here]
-        )
+            found, training_terms(here, found.values), models, chips, [group_of(step) for step in here],
+            [run_on(step.software, step.chip.id) for step in here],
+        )  # fmt: skip
         for row, step in zip(rows.tolist(), here, strict=True):
             format = "FP4" if step.format == "nvfp4" else "BF16" if step.format == "bf16" else "FP8"
             sheet.slices[row] = f"{kind_of(step) or 'dense'} {format}"
