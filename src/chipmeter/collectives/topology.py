@@ -189,7 +189,9 @@ def topology(system: str, ranks: int = 0) -> Topology:
     out = _merged(entry.scale_out if entry else None, chip.scale_out)
     chips = entry.chips if entry else 0
     cores = chip.logical_cores
-    levels = [] if cores == 1 else [Level("DMA in the chip", "switch", DMA.get(chip.id, max(DMA.values())) / cores, cores)]
+    levels = (
+        [] if cores == 1 else [Level("DMA in the chip", "switch", DMA.get(chip.id, max(DMA.values())) / cores, cores)]
+    )
     inside = _inside(chip, up, chips)
     if inside > 1 and up is not None:
         if up.bandwidth is None:

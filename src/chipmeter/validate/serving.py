@@ -172,7 +172,9 @@ def _apart_priors(together: Constants) -> dict[str, tuple[float, float]]:
     Two models were measured apart; weights fitted on them alone missed every other by a factor of 3.6.
     """
     priors = {name: (together.values[name], spread / 2) for name, (_, spread) in STEP_PRIORS.items()}
-    kept = {name: (value, STEP_SPREAD) for name, value in together.values.items() if re.match("engine|chip|format", name)}
+    kept = {
+        name: (value, STEP_SPREAD) for name, value in together.values.items() if re.match("engine|chip|format", name)
+    }
     return STEP_FIT | priors | kept
 
 

@@ -70,7 +70,10 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
         answer=number_or(cells, "osl", 1024), format=format, cache_width=_cached(model, engine, format),
         split_requests=bool(adp), pools=pools,
     )  # fmt: skip
-    room, workers = capacity(model, chip, load, grows=engine in GROWING), _workers(cells, load.sequences) if pools else 1.0
+    room, workers = (
+        capacity(model, chip, load, grows=engine in GROWING),
+        _workers(cells, load.sequences) if pools else 1.0,
+    )
     batch = min(load.sequences / workers, room)
     return Point(model, chip, load, batch, room * workers, engine, format, "disagg" if pools else "agg")
 

@@ -13,6 +13,7 @@ from chipmeter.cost.constants import Constants, book, nearest_chip, run_on
 from chipmeter.cost.device import Device, one_core
 from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.shape import Shape
+from chipmeter.cost.software import gradient_bytes
 from chipmeter.cost.terms import Terms, flags
 from chipmeter.cost.training import PARTS, PRIORS, model_flops, step_parts
 from chipmeter.validate.hardware import habits, hardware, kin
@@ -120,14 +121,15 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     if not (cells.get("vp") or "").strip() and pipeline > 1 and "weak" in suite:
         virtual = max(1, model.layers // pipeline // 2)
     sharding, recompute = (cells.get("sharding") or "").lower(), (cells.get("recompute") or "").lower()
+    software = suite.split("_")[0]
     format = precision_of(cells.get("precision") or "", chip, model.name, suite)
     plan = Plan(
         chips=chips * cores, batch=batch, seq=seq, micro=min(micro_stated, max(1, batch / replicas)), tensor=tensor,
         pipeline=pipeline, virtual=virtual, context=context, expert=_int(table, row, "ep", 8 if model.experts else 1),
         recompute=_recompute(recompute, cells, notes), zero=3 if "fsdp" in sharding or usually.sharded else 1, adapters="lora" in f"{phase} {notes}".lower(),
-        format="fp8" if format == "mxfp8" else format,
+        format="fp8" if format == "mxfp8" else format, gradient_bytes=gradient_bytes(software),
     )  # fmt: skip
-    return Step(model, chip, plan, _seconds(table, row, model, plan, chips, seq), suite.split("_")[0], format)
+    return Step(model, chip, plan, _seconds(table, row, model, plan, chips, seq), software, format)
 
 
 def _seconds(table: Table, row: int, model: Shape, plan: Plan, chips: int, seq: int) -> float:
@@ -178,8 +180,8 @@ def kind_of(step: Step) -> str:
 def training_terms(steps: list[Step], values: Mapping[str, float] | None = None) -> Terms:
     """Lay out the parts, factors and floor of many steps; chips without a factor in `values` take a relative's."""
     parts = {name: np.zeros(len(steps)) for name in PARTS}
-    for chip, model, format, adapters in {_alike(s): None for s in steps}:
-        rows = [row for row, s in enumerate(steps) if _alike(s) == (chip, model, format, adapters)]
+    for alike in {_alike(s): None for s in steps}:
+        rows = [row for row, s in enumerate(steps) if _alike(s) == alike]
         on = steps[rows[0]]
         core = msgspec.structs.replace(one_core(on.chip), id=kin(on.chip))
         for name, part in step_parts(on.model, core, Plans.of([steps[row].plan for row in rows])).items():
@@ -197,9 +199,9 @@ def training_terms(steps: list[Step], values: Mapping[str, float] | None = None)
     return Terms(parts, factors, np.array([_floor(s) for s in steps]))
 
 
-def _alike(step: Step) -> tuple[str, Shape, str, bool]:
+def _alike(step: Step) -> tuple[str, Shape, str, bool, int]:
     """Tell what must agree between steps whose parts are computed together."""
-    return step.chip.id, step.model, step.plan.format, step.plan.adapters
+    return step.chip.id, step.model, step.plan.format, step.plan.adapters, step.plan.gradient_bytes
 
 
 def _floor(step: Step) -> float:
