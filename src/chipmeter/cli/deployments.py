@@ -62,5 +62,9 @@ def show(
     notes += [f"{count} layouts broke {name!r}" for name, count in found.broken.items()]
     if any(one.tpot.outside for one in found.deployments):
         notes.append("outside what was measured: the interval is wider")
-    notes.append("prompts are read by the chips that decode; requests never cease; limits hold for the expected times")
+    if any(one.readers for one in found.deployments):
+        notes.append(
+            "copies that only read prompts are busy for 80 % of the time; the runs behind their times state no pools"
+        )
+    notes.append("requests never cease; limits hold for the expected times")
     print_table(Group(table, Text("\n".join(f"- {line}" for line in notes), style="dim")))

@@ -48,6 +48,9 @@ def _choices(command: Any) -> Any:
 @click.option("--ttft", type=float, help="Serving: seconds to the first token, at most.")
 @click.option("--tpot", type=float, help="Serving: seconds between tokens, at most.")
 @click.option(
+    "--disaggregated/--aggregated", default=None, help="Serving: only with, or without, copies that only read prompts."
+)
+@click.option(
     "--objective",
     help="Training: seconds (default), dollars, joules or pareto. Serving: tokens_per_second (default), tpot or ttft.",
 )
@@ -75,7 +78,7 @@ def plan(
     import msgspec
 
     choices = {name: given.pop(name) for name in (*DEGREES, "schedule", "recompute", "zero")}
-    load = {name: given.pop(name) for name in ("prompt", "answer", "ttft", "tpot")}
+    load = {name: given.pop(name) for name in ("prompt", "answer", "ttft", "tpot", "disaggregated")}
     where = {"chip": chip, "system": system, "format": formats, **given}
     if load["prompt"] is not None or load["answer"] is not None:
         from chipmeter.cli import deployments
