@@ -8,7 +8,8 @@
 #define EXPONENT 0x7f800000 /* exponents stay in the place that binary32 has for them */
 
 typedef struct {
-    vi exponent, kept, magic;
+    vi exponent, kept;
+    vu magic;
     vf factor;
     vu_counter counter;
 } narrow_constants;
@@ -18,7 +19,7 @@ INLINE narrow_constants narrow_open(int32_t fraction_bits)
     return (narrow_constants){
         vi_keep(vi_set(EXPONENT)),
         vi_keep(vi_set(~0x3ff)), /* at most 13 bits of an accumulator count, so that eta cannot carry it over a grid point */
-        vi_keep(vi_set((23 - fraction_bits) * (1 << 23) + (1 << 22))),
+        vu_keep((vu)vi_set((23 - fraction_bits) * (1 << 23) + (1 << 22))),
         vf_keep(vf_broadcast(1 + NARROW_ETA)),
         vu_counter_open(),
     };
@@ -28,7 +29,7 @@ INLINE vf narrow_start(const step_tile *t, int r, size_t g, vf c, vi x, const na
 {
     c = (vf)((vi)c & k->kept);
     vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r], &k->counter) + vf_is_negative(c);
-    return vf_multiply_add(c, k->factor, (vf)(x + k->magic + negative));
+    return vf_multiply_add(c, k->factor, (vf)((vu)x + k->magic + (vu)negative));
 }
 
 /* The starts of a tile outside the everyday range, lane by lane. An accumulator that this kernel cannot hold becomes
