@@ -18,6 +18,9 @@ Priors = Mapping[str, tuple[float, float]]
 
 LEAST_IN_GROUP = 15
 
+ALONE, FOLDS = 16, 6
+"""Models that are each left out alone, and the folds that more are dealt to: two left out together may miss less than one."""
+
 
 def fit_program(
     terms: Terms,
@@ -57,7 +60,8 @@ def fit_program(
     random = held_out_errors(refit, measured)
     apart = random.copy()
     order = {name: number for number, name in enumerate(sorted(set(models)))}
-    fold = np.array([order[name] % 6 for name in models])
+    folds = len(order) if len(order) <= ALONE else FOLDS
+    fold = np.array([order[name] % folds for name in models])
     for number in sorted(set(fold.tolist())):
         test = fold == number
         if not test.all():
@@ -68,7 +72,7 @@ def fit_program(
         if here.sum() >= LEAST_IN_GROUP:
             bounds[name] = conformal(random[here])
             bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
-    whole = np.concatenate([apart, random]) if len(set(models)) > 1 else random * 1.5
+    whole = apart if len(set(models)) > 1 else random * 1.5
     bounds[NEW] = conformal(np.concatenate([whole, -whole]))
     known = (*sorted(set(models)), *sorted(set(chips)), *sorted(set(runs)))
     return msgspec.structs.replace(summary(values, errors, random, source), groups=bounds, known=known)
