@@ -309,6 +309,31 @@ static inline void vi_to_doubles(vi x, vd *low, vd *high)
 #endif
 }
 
+/* lane-wise maximum and minimum of numbers */
+static inline vd vd_max(vd a, vd b)
+{
+#if VL == 16
+    return (vd)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif VL == 8
+    return (vd)_mm256_max_pd((__m256d)a, (__m256d)b);
+#else
+    vl m = a > b;
+    return (vd)(((vl)a & m) | ((vl)b & ~m));
+#endif
+}
+
+static inline vd vd_min(vd a, vd b)
+{
+#if VL == 16
+    return (vd)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif VL == 8
+    return (vd)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+    vl m = a < b;
+    return (vd)(((vl)a & m) | ((vl)b & ~m));
+#endif
+}
+
 /* truncation toward zero; lanes must lie within int32 */
 static inline vi vd_truncate(vd low, vd high)
 {

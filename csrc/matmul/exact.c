@@ -32,13 +32,13 @@ INLINE vd odd_sum(vd x, vd y)
     return to_odd(s, e);
 }
 
-/* c + sum + rest, where |rest| is at most half a unit in the last place of sum */
-INLINE vd odd_sum_of_three(vd sum, vd rest, vd c)
+/* c + sum + rest, where |rest| is at most half a unit in the last place of sum; plain where that is NaN or infinite */
+INLINE vd odd_sum_of_three(vd sum, vd rest, vd c, vd plain)
 {
     vd error, s = two_sum(c, sum, &error);
     const vd exact = odd_sum(s, odd_sum(error, rest));
-    const vl finite = (vl)s << 1 < (vl)vd_broadcast(__builtin_inf()) << 1;
-    return (vd)(((vl)exact & finite) | ((vl)s & ~finite));
+    const vl finite = plain - plain == (vd){0};
+    return (vd)(((vl)exact & finite) | ((vl)plain & ~finite));
 }
 
 INLINE void widened(const float *x, vd *low, vd *high) { vf_widen(vf_load(x), low, high); }
@@ -76,7 +76,7 @@ INLINE void pair_step(const float *a, const float *b, float *c)
     widened(b, &x[0], &x[1]), widened(b + GROUP, &y[0], &y[1]), widened(c, &old[0], &old[1]);
     for (int h = 0; h < 2; h++) {
         vd rest, sum = two_sum(x[h] * vd_broadcast((double)a[0]), y[h] * vd_broadcast((double)a[1]), &rest);
-        d[h] = odd_sum_of_three(sum, rest, old[h]);
+        d[h] = odd_sum_of_three(sum, rest, old[h], old[h] + sum);
     }
     close(d[0], d[1], c);
 }
@@ -98,7 +98,7 @@ INLINE void split_step(int n, double shift, const float *a, const float *b, floa
     }
     for (int h = 0; h < 2; h++) { /* the grid is no finer than the last place of the rests' sum: FastTwoSum */
         const vd sum = high[h] + low[h];
-        old[h] = odd_sum_of_three(sum, low[h] - (sum - high[h]), old[h]);
+        old[h] = odd_sum_of_three(sum, low[h] - (sum - high[h]), old[h], old[h] + high[h]);
     }
     close(old[0], old[1], c);
 }
