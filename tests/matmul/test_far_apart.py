@@ -32,16 +32,21 @@ def bits(x: Array) -> Array:
     return np.ascontiguousarray(x).view(f"u{x.dtype.itemsize}")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     unit=st.sampled_from(UNITS),
     centre=st.floats(-1, 1),
     spread=st.sampled_from([0.0, 0.2, 0.5, 1.0]),
-    special=st.sampled_from([0.0, 0.0, 0.02, 1.0]),
+    special=st.sampled_from([0.0, 0.02]),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_any_exponents(
-    unit: Unit, centre: float, spread: float, special: float, seed: int, expected: Callable[..., dict[tuple[int, int], int]]
+    unit: Unit,
+    centre: float,
+    spread: float,
+    special: float,
+    seed: int,
+    expected: Callable[..., dict[tuple[int, int], int]],
 ) -> None:
     rng = np.random.default_rng(seed)
     m, n, k = 4, 34, 2 * unit.k + 1
@@ -62,7 +67,7 @@ def test_any_exponents(
     with np.errstate(over="ignore", under="ignore"):
         c = np.ldexp(rng.standard_normal((m, n)), rng.integers(-150, 127, (m, n))).astype(np.float32)
     c[rng.random((m, n)) < 0.3] = 0
-    at = [(i, (7 * i + seed) % n) for i in range(m)]
+    at = [(i, (7 * i + 5 * j + seed) % n) for i in range(m) for j in range(3)]
     want = expected(unit, a, b, c, at=at)
     before = cm.tier()
     for tier in cm.tiers():
