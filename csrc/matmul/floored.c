@@ -86,41 +86,44 @@ INLINE void narrow_sums(const cm_lanes_args *args, const cm_tile *t, size_t k0, 
 /* what may have to be told from finite numbers: operands, or in TR products from 2^128 on */
 enum { NOTHING, PRODUCTS, OPERANDS };
 
-/* The same in binary64. plain collects what NaN and infinity make of the products, scaled so that no others add up to
- * them; products too large for binary32 are found in binary64, where none is subnormal. */
+/* The same in binary64, where no product is subnormal or overflows: `plain` becomes what NaN and infinity among the products
+ * make of their sum, or something finite. In TR products are infinite from 2^128 on, in GTR only what an operand makes so. */
 INLINE void wide_sums(const cm_lanes_args *args, const cm_tile *t, size_t k0, size_t apart, int special, step_sums *s, vf plain[ROWS][2])
 {
     const size_t end = k0 / (size_t)args->products * (size_t)args->products + (size_t)args->products;
+    const vd zero = vd_broadcast(0.0);
     for (int h = 0; h < 2; h++) {
-        vd scale[ROWS][2], most[ROWS][2], least[ROWS][2];
+        vd scale[ROWS][2], most[ROWS][2], least[ROWS][2], sum[ROWS][2];
         vi total[ROWS];
         for (int r = 0; r < ROWS; r++) {
             total[r] = vi_set(0), exponent_powers(args->fraction_bits - s->exponent[r][h], scale[r]);
-            for (int i = 0; i < 2; i++) most[r][i] = least[r][i] = vd_broadcast(0.0);
+            for (int i = 0; i < 2; i++) most[r][i] = least[r][i] = sum[r][i] = zero;
         }
         for (size_t k = k0; k < end; k += apart) {
-            const vf b = vf_load(t->b + k * GROUP + h * VL);
-            vd y[2];
-            vf_widen(b, &y[0], &y[1]);
+            vd b[2];
+            vf_widen(vf_load(t->b + k * GROUP + h * VL), &b[0], &b[1]);
             for (int r = 0; r < ROWS; r++) {
-                const float x = t->a[r][k];
-                const vd a = vd_broadcast((double)x);
-                vd p[2] = {y[0] * a, y[1] * a};
-                if (special == PRODUCTS)
-                    for (int i = 0; i < 2; i++) most[r][i] = vd_max(most[r][i], p[i]), least[r][i] = vd_min(least[r][i], p[i]);
-                if (special == OPERANDS) {
-                    const vi bad = (b - b != (vf){0}) | vi_set(x - x != 0 ? -1 : 0);
-                    vl none[2];
-                    vi_widen(bad, &none[0], &none[1]);
-                    for (int i = 0; i < 2; i++) p[i] = (vd)((vl)p[i] & ~none[i]);
-                    plain[r][h] += (apart == 1 ? b * x : (vf)((vi)(b * x) & bad)) * 0x1p-20f;
+                const vd a = vd_broadcast((double)t->a[r][k]);
+                vd p[2] = {b[0] * a, b[1] * a};
+                for (int i = 0; special && i < 2; i++) {
+                    vd counts = p[i];
+                    if (special == OPERANDS) {
+                        const vl bad = p[i] - p[i] != zero;
+                        if (apart == 2) counts = (vd)((vl)p[i] & bad);
+                        p[i] = (vd)((vl)p[i] & ~bad), sum[r][i] += counts;
+                    }
+                    most[r][i] = vd_max(most[r][i], counts), least[r][i] = vd_min(least[r][i], counts); /* NaN gets lost */
                 }
                 total[r] += vd_truncate(p[0] * scale[r][0], p[1] * scale[r][1]);
             }
         }
         for (int r = 0; r < ROWS; r++) {
             s->total[r][h] = total[r];
-            if (special == PRODUCTS) plain[r][h] = vd_narrow(most[r][0], most[r][1]) + vd_narrow(least[r][0], least[r][1]);
+            if (special) plain[r][h] += vd_narrow(most[r][0], most[r][1]) + vd_narrow(least[r][0], least[r][1]);
+            if (special == OPERANDS) {
+                for (int i = 0; i < 2; i++) sum[r][i] = (vd)((vl)sum[r][i] & (sum[r][i] != sum[r][i]));
+                plain[r][h] += vd_narrow(sum[r][0], sum[r][1]);
+            }
         }
     }
 }
