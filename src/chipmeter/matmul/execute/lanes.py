@@ -38,6 +38,6 @@ def lanes(
             min(model.products, unit.k), unit.k, bits, groups, i, j, np.empty(size, np.uint8),
         )  # fmt: skip
 
-    rows(work, *d.shape, padded, threads)
+    rows(work, d.shape[0], d.shape[1], padded, threads)
     if result is not d:
         d[...] = result
