@@ -140,30 +140,20 @@ typedef struct {
     int32_t both;                   /* 1: count the bits set in a and b; 0: those in which they differ */
 } cm_binary_args;
 
-#define CM_LANES 32                 /* columns of B that lie side by side for the models of AMD */
-#define CM_EXPONENT_BIAS 128        /* of their packed exponents; a zero has a large negative one */
-#define CM_EXPONENT_NONE 8192       /* in a range: no element at the low end, NaN or infinity at the high end */
-#define CM_EXPONENT_EMPTY (-1024)   /* at the high end: only zeros; NaN beside them must still show in the sum */
 #define CM_EXACT_PRODUCTS 16        /* products of one exact step at most */
 
-typedef struct {
-    const float *value;             /* a: rows x depth; b: panels of CM_LANES columns, depth x CM_LANES each */
-    const int16_t *range;           /* least and largest exponent of each line, zeros left out */
-} cm_lanes;
-
-/* The models of AMD's matrix cores over rows x columns x depth; depth is a multiple of `instruction`, padded with zeros.
+/* The models of AMD's matrix cores over rows x columns x depth, from codes; the workspace is cm_lanes_workspace bytes.
  * exact: c and `products` products added exactly, one rounding. flushed: 2 or 4 rounded products added in pairs, every
  * result flushed. floored: products truncated to fraction_bits below the largest (of even and of odd k apart with
  * groups = 2), then floored together with c and rounded. */
 typedef struct {
     size_t rows, columns, depth;
-    cm_lanes a, b;
-    const int32_t *ea;              /* biased exponents of a, each twice in one word */
-    const int16_t *eb;              /* of b, in the order of the tier's vectors: see lanes.c */
+    size_t padded;                  /* depth with zeros up to a multiple of `instruction` */
+    cm_codes a, b;
     const float *c;                 /* rows x columns or NULL */
     float *d;
     int32_t products, instruction;  /* products per step; elements of depth per instruction, a multiple of them */
-    int32_t fraction_bits;          /* floored: bits kept; exact: fraction bits of a product */
+    int32_t fraction_bits;          /* floored: bits kept */
     int32_t groups;
 } cm_lanes_args;
 
@@ -183,11 +173,10 @@ typedef struct {
     /* out = x * y + z with one rounding; NaN is canonical. out may be z */
     void (*fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
     void (*policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
-    void (*lane_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, int32_t flush, float *value, int32_t *exponent, int16_t *range);
-    void (*lane_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, int32_t flush, float *value, int16_t *exponent, int16_t *range);
-    void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-    void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-    void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
+    size_t (*lanes_workspace)(void);
+    void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
+    void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
+    void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*integer_workspace)(void);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*binary_workspace)(void);

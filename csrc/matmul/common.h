@@ -22,13 +22,10 @@ void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t r
 void CM_NAME(cm_chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
 void CM_NAME(cm_fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
 void CM_NAME(cm_policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
-void CM_NAME(cm_lane_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, int32_t flush,
-                           float *value, int32_t *exponent, int16_t *range);
-void CM_NAME(cm_lane_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, int32_t flush,
-                             float *value, int16_t *exponent, int16_t *range);
-void CM_NAME(cm_exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-void CM_NAME(cm_flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-void CM_NAME(cm_floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
+size_t CM_NAME(cm_lanes_workspace)(void);
+void CM_NAME(cm_exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
+void CM_NAME(cm_flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
+void CM_NAME(cm_floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
 size_t CM_NAME(cm_integer_workspace)(void);
 void CM_NAME(cm_integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
 size_t CM_NAME(cm_binary_workspace)(void);

@@ -10,7 +10,6 @@ _F64: TypeAlias = NDArray[np.float64]
 _U8: TypeAlias = NDArray[np.uint8]
 _U16: TypeAlias = NDArray[np.uint16]
 _U32: TypeAlias = NDArray[np.uint32]
-_I16: TypeAlias = NDArray[np.int16]
 _I32: TypeAlias = NDArray[np.int32]
 _Pair: TypeAlias = tuple[int, int]
 
@@ -308,20 +307,23 @@ def binary_workspace() -> int: ...
 def binary(
     a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int, workspace: _U8
 ) -> None: ...
-def lane_rows(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I32, spans: _I16) -> None: ...
-def lane_panels(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I16, spans: _I16) -> None: ...
+def lanes_workspace() -> int: ...
 def lanes(
     model: str,
-    a: tuple[_F32, _I32, _I16],
-    b: tuple[_F32, _I16, _I16],
+    a: _U8 | _U16 | _U32,
+    a_spec: CodeSpec,
+    b: _U8 | _U16 | _U32,
+    b_spec: CodeSpec,
     c: _F32 | None,
     d: _F32,
+    padded: int,
     products: int,
     instruction: int,
     fraction_bits: int,
     groups: int,
     row_begin: int,
     row_end: int,
+    workspace: _U8,
 ) -> None: ...
 
 # collectives
