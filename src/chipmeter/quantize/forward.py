@@ -93,7 +93,7 @@ def quantize_tiles(
     scales = np.empty(shape, np.float32 if rule.scale == "float32" else np.uint8)
     zero = np.empty(shape, np.int32) if rule.mapping is not None else None
     second, given = None, None
-    if rule.two_level and amax is None and matrices[:2] == (1, 1):
+    if rule.two_level and amax is None and matrices[:2] == (1, 1) and x.size % rule.block == 0:
         amax, given = block_maxima(x, rule.block, threads)  # at once: the second pass need not look for them
     elif amax is None and (rule.two_level or rule.granularity == "tensor"):
         amax = np.uint32(largest(x, threads))
