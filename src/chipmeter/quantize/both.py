@@ -20,7 +20,8 @@ from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.recipes import recipe_of
 from chipmeter.quantize.specs import tile_spec
 from chipmeter.quantize.tensor import QuantizedTensor
-from chipmeter.quantize.turned import PANEL, turned
+from chipmeter.quantize.turned import turned
+from chipmeter.quantize.turned_codes import PANEL
 
 
 def quantize_both(
