@@ -35,7 +35,7 @@ static inline __attribute__((always_inline)) void stage(vf *y, int distance)
             continue;
         }
         vf partner = exchange(y[k], distance);
-        vu upper;
+        vu upper = {0};
         for (int i = 0; i < VL; i++) upper[i] = i & distance ? ~0u : 0;
         out[k] = (vf)(((vu)(partner - y[k]) & upper) | ((vu)(y[k] + partner) & ~upper));
     }
@@ -45,7 +45,7 @@ static inline __attribute__((always_inline)) void stage(vf *y, int distance)
 void CM_NAME(cm_hadamard_f32)(const float *x, float *y, size_t groups, uint32_t signs, int inverse)
 {
     cm_fpenv saved = cm_fpenv_enter();
-    vu before[PARTS], after[PARTS];
+    vu before[PARTS] = {{0}}, after[PARTS] = {{0}};
     for (int i = 0; i < 16; i++) {
         const uint32_t sign = (signs >> i & 1) << 31;
         before[i / VL][i % VL] = inverse ? 0 : sign;

@@ -65,9 +65,7 @@ def quantize_tiles(
     inner = math.prod(x.shape[axis + 1 :])
     along = rule.signs is not None or rule.adaptive != "none"  # what is done to runs of numbers of the axis
     if axis != last and (along or (inner < _NARROW and rule.rows == 1) or (rule.rows > 1 and axis != last - 1)):
-        moved = quantize_tiles(
-            np.ascontiguousarray(np.moveaxis(x, axis, -1)), rule, last, threads, amax=amax, limit=limit
-        )
+        moved = quantize_tiles(_moved(x, axis, -1), rule, last, threads, amax=amax, limit=limit)
         return Parts(_back(moved.codes, axis), _back(moved.scales, axis), moved.tensor_scale, _points_back(moved, axis))
     if rule.signs is not None:
         if x.shape[-1] % POINTS:
