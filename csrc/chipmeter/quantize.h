@@ -18,6 +18,11 @@ enum cm_tile_scale {         /* how a tile gets its scale, and its elements thei
     CM_TILE_FP4_MODELOPT,
     CM_TILE_FP4_COMPRESSED
 };
+enum cm_adaptive {           /* by which error a tile takes the better of two scales, amax to 4 or to 6 */
+    CM_ADAPTIVE_NONE,
+    CM_ADAPTIVE_ABSOLUTE,
+    CM_ADAPTIVE_SQUARED
+};
 enum cm_element_kind { CM_ELEMENT_FLOAT, CM_ELEMENT_INTEGER, CM_ELEMENT_TABLE };
 enum cm_zeros {
     CM_ZEROS_KEPT,           /* with their sign */
@@ -36,6 +41,8 @@ typedef struct {
     float tensor;                /* FP4: the second level, what the library divides by or multiplies with */
     float scale_min, scale_max;  /* FP4: clamp of the block scale before its cast */
     uint32_t zero_scale;         /* FP4_COMPRESSED: the code for a scale that rounds to zero */
+    int32_t adaptive;            /* FP4_TE, rows of 16: enum cm_adaptive */
+    float tensor_amax, top;      /* adaptive: the tensor's largest magnitude, and what scale and element make of it at most */
     const cm_encode_spec *scale_encode;
     const cm_decode_spec *scale_decode;
     int32_t element_kind;        /* enum cm_element_kind */
@@ -53,16 +60,22 @@ typedef struct {
     uint8_t *codes;
     void *scales;                /* bytes of POWER and FP4, else float32; rows of tiles `scale_stride` apart */
     int32_t *zeros;              /* NULL, or zero points as scales lie */
-    const uint32_t *amax;        /* NULL, or the bits of the one largest magnitude that all tiles take */
+    const uint32_t *amax;        /* NULL, or the bits of largest magnitudes already known: ... */
     size_t height, width;
     size_t stride, code_stride;  /* from row to row of x and of codes, in elements */
     size_t rows, columns;        /* of a tile; those at the ends are smaller */
     size_t scale_stride;
+    size_t amax_stride;          /* ... 0: one that all tiles take; 1: one of each tile of a single row of tiles */
 } cm_tiling;
 
 typedef struct {
     /* bits of max |x| over n elements; any NaN gives a NaN */
     uint32_t (*amax_f32)(const float *x, size_t n);
+    /* the same, and the bits of each block of `columns` elements */
+    uint32_t (*amax_blocks_f32)(const float *x, size_t blocks, size_t columns, uint32_t *amax);
+    /* y = (x * signs) H / 4 of each 16 numbers, H the Sylvester matrix, bit i of `signs` set where the i-th is negative; inverse:
+     * the signs last. Every NaN is the positive quiet one. x may be y. */
+    void (*hadamard_f32)(const float *x, float *y, size_t groups, uint32_t signs, int inverse);
     void (*tiles_f32)(const cm_tiling *tiling, const cm_tile_spec *spec);
 } cm_quantize_kernels;
 

@@ -86,6 +86,8 @@ def philox(words: _U32, seed: int, offset: int) -> None: ...
 
 # quantize
 def amax_f32(x: _F32) -> int: ...
+def amax_blocks_f32(x: _F32, amax: NDArray[np.uint32]) -> int: ...
+def hadamard_f32(x: _F32, y: _F32, signs: int, inverse: bool) -> None: ...
 
 @final
 class TileSpec:
@@ -104,6 +106,9 @@ class TileSpec:
         scale_min: float = 0,
         scale_max: float = 0,
         zero_scale: int = 0,
+        adaptive: int = 0,
+        tensor_amax: float = 0,
+        top: float = 1,
         scale_encode: EncodeSpec | None = None,
         scale_decode: DecodeSpec | None = None,
         element: EncodeSpec | None = None,

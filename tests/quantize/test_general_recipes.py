@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 import chipmeter as cm
 from chipmeter.quantize import RECIPES, Recipe, recipe_of
-from chipmeter.quantize.hadamard import hadamard
+from chipmeter.quantize.hadamard import hadamard, inverse_hadamard
+from chipmeter.quantize.nvfp4 import second_level
+from chipmeter.quantize.tiles import from_tiles, to_tiles
 from chipmeter.reference import groups
 from chipmeter.reference import quantize as slow
 from chipmeter.reference.layouts import LAYOUTS
@@ -131,6 +133,59 @@ def test_the_better_of_two_scales_is_never_worse(rng: np.random.Generator) -> No
         assert (error <= (np.abs(plain) ** power).reshape(-1, 16).sum(axis=1) * 1.0001).all()
 
 
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), rows=st.sampled_from([1, 16]), adaptive=st.sampled_from(["mae", "mse"]))
+def test_four_over_six_is_the_statement_of_its_float32_operations(seed: int, rows: int, adaptive: str) -> None:
+    x = numbers(seed, 17, 300)  # a short tile in both directions
+    rule = replace(RECIPES["nvfp4-4over6"], adaptive=adaptive, rows=rows)
+    found = cm.quantize(x, rule)
+    tiles = to_tiles(x, rows, 16)
+    with np.errstate(all="ignore"):
+        amax = np.abs(x).max()
+        up = second_level(amax, "transformer-engine").factor
+        base = np.abs(tiles).max(axis=1) / np.float32(6) * up
+        tries = []
+        for stretch in (np.float32(1.5), np.float32(1)):
+            scale = cm.cast(np.minimum(base * stretch, np.finfo(np.float32).max), "float8_e4m3fn", overflow="saturate")
+            value = cm.decode(scale)
+            factor = np.minimum(1 / (value * (1 / up)), np.finfo(np.float32).max)
+            codes = cm.cast(tiles * factor[:, None] + np.float32(0), "float4_e2m1fn", overflow="saturate")
+            d = cm.decode(codes) * value[:, None] * amax / np.float32(6 * 448) - tiles
+            d = np.abs(d) if adaptive == "mae" else d * d
+            total = np.zeros((len(tiles), rows), np.float32)
+            for i in range(16):
+                total += d.reshape(len(tiles), rows, 16)[..., i]
+            tries.append((total.sum(axis=1, dtype=np.float32), scale.view(np.uint8), codes.view(np.uint8)))
+    four = tries[0][0] < tries[1][0]
+    assert np.array_equal(found.scales.view(np.uint8).ravel(), np.where(four, tries[0][1], tries[1][1]))
+    want = from_tiles(np.where(four[:, None], tries[0][2], tries[1][2]), x.shape, rows, 16)
+    assert np.array_equal(found.codes.view(np.uint8) & 7, want & 7)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 2**32), signs=st.integers(0, 65535))
+def test_hadamard_adds_in_the_order_of_its_stages(seed: int, signs: int) -> None:
+    x = numbers(seed, 5, 48)
+    flip = np.where(signs >> np.arange(16) & 1, np.float32(-1), np.float32(1))
+    for transform, first, last in ((hadamard, flip, np.float32(1)), (inverse_hadamard, np.float32(1), flip)):
+        y = x.reshape(-1, 16) * first
+        with np.errstate(all="ignore"):
+            for distance in (1, 2, 4, 8):
+                low, high = np.moveaxis(y.reshape(len(y), -1, 2, distance), 2, 0)
+                y = np.stack([low + high, low - high], axis=2).reshape(len(y), 16)
+        want = (y * np.float32(0.25) * last).reshape(x.shape)
+        found = transform(x, signs, threads=2)
+        assert np.array_equal(np.isnan(found), np.isnan(want))
+        assert np.array_equal(found.view(np.uint32)[~np.isnan(want)], want.view(np.uint32)[~np.isnan(want)])
+
+
+@pytest.mark.parametrize("name", [n for n, r in RECIPES.items() if r.granularity == "block"])
+def test_a_transposed_matrix_has_the_bits_of_its_copy(name: str) -> None:
+    x = numbers(3, 256, 384)
+    for axis in (0, -1):
+        assert cm.quantize(x.T, name, axis=axis) == cm.quantize(np.ascontiguousarray(x.T), name, axis=axis)
+
+
 def test_hadamard_is_the_sylvester_matrix_with_signs() -> None:
     signs = RECIPES["nvfp4-te-rht"].signs
     assert signs is not None
@@ -154,6 +209,7 @@ def test_hadamard_is_the_sylvester_matrix_with_signs() -> None:
         ("mxfp4", {"two_level": True}, "two_level: e4m3 block scales"),
         ("mxfp4", {"flavour": "modelopt"}, "flavour 'modelopt' goes with recipes of two levels"),
         ("nvfp4", {"adaptive": "mae"}, "adaptive 'mae' goes with flavour 'transformer-engine'"),
+        ("nvfp4-4over6", {"rows": 8}, "adaptive 'mae' goes with flavour 'transformer-engine' in tiles of 1 or 16 rows"),
         ("nvfp4", {"rounding": "toward-zero"}, "rounding 'toward-zero' goes with"),
         ("nvfp4", {"signs": 1 << 16}, "signs must be 16 bits"),
         ("mxfp8", {"mapping": "affine"}, "mapping is of integers"),

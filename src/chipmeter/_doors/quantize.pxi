@@ -9,6 +9,8 @@ cdef extern from "chipmeter/quantize.h" nogil:
         int32_t power_of_two
         float tensor, scale_min, scale_max
         uint32_t zero_scale
+        int32_t adaptive
+        float tensor_amax, top
         const cm_encode_spec *scale_encode
         const cm_decode_spec *scale_decode
         int32_t element_kind
@@ -25,10 +27,12 @@ cdef extern from "chipmeter/quantize.h" nogil:
         void *scales
         int32_t *zeros
         const uint32_t *amax
-        size_t height, width, stride, code_stride, rows, columns, scale_stride
+        size_t height, width, stride, code_stride, rows, columns, scale_stride, amax_stride
 
     ctypedef struct cm_quantize_kernels:
         uint32_t (*amax_f32)(const float *, size_t) noexcept nogil
+        uint32_t (*amax_blocks_f32)(const float *, size_t, size_t, uint32_t *) noexcept nogil
+        void (*hadamard_f32)(const float *, float *, size_t, uint32_t, int) noexcept nogil
         void (*tiles_f32)(const cm_tiling *, const cm_tile_spec *) noexcept nogil
 
 
@@ -45,6 +49,27 @@ def amax_f32(const float[::1] x not None) -> int:
     return bits
 
 
+def amax_blocks_f32(const float[::1] x not None, uint32_t[::1] amax not None) -> int:
+    """Bits of the largest magnitude, and those of each of as many equal blocks as `amax` has room for."""
+    cdef uint32_t bits = 0
+    cdef size_t blocks = amax.shape[0], columns
+    need(blocks > 0 and <size_t>x.shape[0] % blocks == 0 and x.shape[0] > 0, "the elements are not whole blocks")
+    columns = <size_t>x.shape[0] // blocks
+    with nogil:
+        bits = active_quantize.amax_blocks_f32(&x[0], blocks, columns, &amax[0])
+    return bits
+
+
+def hadamard_f32(const float[::1] x not None, float[::1] y not None, uint32_t signs, bint inverse):
+    """y = (x * signs) H / 4 of each 16 numbers; inverse: the signs last."""
+    cdef size_t groups = x.shape[0] // 16
+    need(x.shape[0] % 16 == 0 and y.shape[0] == x.shape[0], "whole groups of 16 numbers, as many in y as in x")
+    need(signs < 65536, "16 signs")
+    if groups:
+        with nogil:
+            active_quantize.hadamard_f32(&x[0], &y[0], groups, signs, inverse)
+
+
 cdef class TileSpec:
     """A cm_tile_spec: one recipe. What a rule does not read may be left out."""
 
@@ -55,7 +80,8 @@ cdef class TileSpec:
 
     def __init__(self, int scale, int element_kind, *, int max_exponent=0, uint32_t carry_from=0, bint carry_overflows=False,
                  float limit=1, float smallest=0, bint power_of_two=False, float tensor=1, float scale_min=0,
-                 float scale_max=0, uint32_t zero_scale=0, EncodeSpec scale_encode=None, DecodeSpec scale_decode=None,
+                 float scale_max=0, uint32_t zero_scale=0, int adaptive=0, float tensor_amax=0, float top=1,
+                 EncodeSpec scale_encode=None, DecodeSpec scale_decode=None,
                  EncodeSpec element=None, bint ties_to_zero=False, int zeros=0, float unit=1, int low=0, int high=0,
                  int zero_point=0, const float[::1] midpoints=None, int nan_code=0):
         need(0 <= scale <= 11 and 0 <= element_kind <= 2 and 0 <= zeros <= 2, "tile spec out of range")
@@ -63,12 +89,14 @@ cdef class TileSpec:
         need(element_kind != 0 or (element is not None and element.c.rounding <= 2), "float elements need their format")
         need(scale_encode is None or scale_encode.c.sign[1] != 0, "8-bit scales have the format of signed ones")
         need(element_kind != 2 or midpoints is not None, "a table needs its midpoints")
+        need(adaptive == 0 or (adaptive <= 2 and scale == 9 and element_kind == 0), "adaptive: FP4 of Transformer Engine")
         need(-256 <= low <= 0 <= high <= 255 and -256 <= zero_point <= 255, "the integer range must fit a byte")
         self.scale_encode, self.scale_decode, self.element, self.midpoints = scale_encode, scale_decode, element, midpoints
         self.c.scale, self.c.element_kind, self.c.max_exponent = scale, element_kind, max_exponent
         self.c.carry_from, self.c.carry_overflows = carry_from, carry_overflows
         self.c.limit, self.c.smallest, self.c.power_of_two, self.c.tensor = limit, smallest, power_of_two, tensor
         self.c.scale_min, self.c.scale_max, self.c.zero_scale = scale_min, scale_max, zero_scale
+        self.c.adaptive, self.c.tensor_amax, self.c.top = adaptive, tensor_amax, top
         self.c.scale_encode = NULL if scale_encode is None else &scale_encode.c
         self.c.scale_decode = NULL if scale_decode is None else &scale_decode.c
         self.c.element = NULL if element is None else &element.c
@@ -102,7 +130,9 @@ def tiles_f32(const float[:, :, :] x not None, uint8_t[:, :, :] codes not None, 
     if zeros is not None:
         need(tuple(zeros.shape) == (count, down, across), "zero points of the wrong shape")
         points = zeros
-    need(amax is None or amax.shape[0] == 1, "one largest magnitude")
+    need(amax is None or amax.shape[0] == 1 or (count == down == 1 and <size_t>amax.shape[0] == across),
+         "one largest magnitude, or one of each tile of a single row of tiles")
+    need(spec.c.adaptive == 0 or (columns == 16 and rows <= 16), "adaptive scales are of tiles of at most 16 rows of 16")
     if count == 0 or height == 0 or width == 0:
         return
     need(width == 1 or (x.strides[2] == 4 and codes.strides[2] == 1), "the last axis must be contiguous")
@@ -115,7 +145,7 @@ def tiles_f32(const float[:, :, :] x not None, uint8_t[:, :, :] codes not None, 
     g.stride, g.code_stride = <size_t>x.strides[1] // 4, <size_t>codes.strides[1]
     g.amax = NULL
     if amax is not None:
-        g.amax = &amax[0]
+        g.amax, g.amax_stride = &amax[0], amax.shape[0] > 1
     g.zeros = NULL
     if wide:
         g.scale_stride = <size_t>numbers.strides[1] // 4

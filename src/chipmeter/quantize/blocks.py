@@ -10,6 +10,7 @@ from chipmeter._threads import thread_count
 from chipmeter.quantize.forward import quantize_tiles
 from chipmeter.quantize.recipes import Recipe, recipe_of
 from chipmeter.quantize.tensor import QuantizedTensor
+from chipmeter.quantize.turned import turned
 
 
 def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int | None = None) -> QuantizedTensor:
@@ -54,6 +55,8 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     array([123, 124], dtype=uint8)
     """
     rule = recipe_of(recipe)
+    if _turns(x, rule, axis):
+        return turned(quantize(np.asarray(x).T, rule, axis=1 - axis % 2, threads=threads), threads)
     source = real_array(x, "x")
     if source.dtype != np.float32:
         raise TypeError(
@@ -73,14 +76,16 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
         from chipmeter.quantize.special import quantize_special
 
         return quantize_special(source, rule, axis)
-    if rule.signs is None and rule.adaptive == "none":
-        parts = quantize_tiles(source, rule, axis, workers)
-        return QuantizedTensor(parts.codes, parts.scales, parts.tensor_scale, axis, rule, parts.zero_points)
-    from chipmeter.quantize.general import quantize_general
+    parts = quantize_tiles(source, rule, axis, workers)
+    return QuantizedTensor(parts.codes, parts.scales, parts.tensor_scale, axis, rule, parts.zero_points)
 
-    codes, scales, tensor_scale = quantize_general(np.ascontiguousarray(np.moveaxis(source, axis, -1)), rule, workers)
-    back = [np.ascontiguousarray(np.moveaxis(a, -1, axis)) for a in (codes, scales)]
-    return QuantizedTensor(back[0], back[1], tensor_scale, axis, rule)
+
+def _turns(x: ArrayLike, rule: Recipe, axis: int) -> bool:
+    """Whether x is the transpose of a matrix in memory order and the recipe can run along the other axis of that."""
+    if rule.special or rule.signs is not None or rule.adaptive != "none" or rule.tail == "refuse":
+        return False
+    columns_first = isinstance(x, np.ndarray) and x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
+    return columns_first and -2 <= axis < 2
 
 
 def _refuse_tails(shape: tuple[int, ...], rule: Recipe, axis: int) -> None:

@@ -20,9 +20,8 @@ from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.recipes import recipe_of
 from chipmeter.quantize.specs import tile_spec
 from chipmeter.quantize.tensor import QuantizedTensor
-
-PANEL = 1 << 17
-"""Elements that stay in the cache while they are quantised along both axes."""
+from chipmeter.quantize.turned import turned
+from chipmeter.quantize.turned_codes import PANEL
 
 
 def quantize_both(
@@ -65,21 +64,22 @@ def quantize_both(
         raise ValueError(f"quantize_both takes a matrix, got shape {source.shape}")
     if rule.granularity == "tensor" or 1 < rule.rows == rule.block:
         whole = quantize(source, rule, threads=threads)
-        return whole, _turned(replace(whole, axis=0), threads)
+        return whole, turned(replace(whole, axis=0), threads)
     simple = rule.granularity == "block" and rule.rows == 1 and not rule.special and rule.adaptive == "none"
     if simple and rule.signs is None and rule.tail == "short" and source.size and source.dtype == np.float32:
         return _panels(source, rule, thread_count(threads))
-    return quantize(source, rule, threads=threads), _turned(quantize(source, rule, axis=0, threads=threads), threads)
+    return quantize(source, rule, threads=threads), turned(quantize(source, rule, axis=0, threads=threads), threads)
 
 
 def _panels(x: NDArray[np.float32], rule: Recipe, threads: int) -> tuple[QuantizedTensor, QuantizedTensor]:
     """Quantise panel by panel, each in both directions while it is in the cache."""
     height, width = x.shape
     block = rule.block
-    second, tensor_scale = np.float32(1), np.float32(1)
+    second, tensor_scale = None, np.float32(1)
     if rule.two_level:
-        second, tensor_scale = nvfp4.second_level(np.uint32(largest(x, threads)).view(np.float32), rule.flavour)
-    spec = tile_spec(rule, float(second))
+        second = nvfp4.second_level(np.uint32(largest(x, threads)).view(np.float32), rule.flavour)
+        tensor_scale = second.tensor_scale
+    spec = tile_spec(rule, second)
     unit = math.lcm(block, 16)  # sixteen: how many codes are turned over at once
     columns = min(-(-width // unit) * unit, max(unit, PANEL // unit // unit * unit))
     rows = max(unit, PANEL // columns // unit * unit)
@@ -145,27 +145,3 @@ def _tiles(
 ) -> None:
     zeros = None if zero is None else zero[None]
     _kernels.tiles_f32(x[None], codes[None], scales[None], zeros, None, *tile, spec)
-
-
-def _turned(q: QuantizedTensor, threads: int | None) -> QuantizedTensor:
-    """Transpose a matrix that was quantised along its first axis."""
-
-    def over(a: AnyArray | None) -> AnyArray | None:
-        return None if a is None else np.ascontiguousarray(a.T)
-
-    return replace(
-        q,
-        codes=_transposed(q.codes.view(np.uint8), thread_count(threads)).view(q.codes.dtype),
-        scales=np.ascontiguousarray(q.scales.T).reshape(q.scales.shape[::-1]),
-        zero_points=over(q.zero_points),
-        minimums=over(q.minimums),
-        axis=1,
-    )
-
-
-def _transposed(codes: NDArray[np.uint8], threads: int) -> NDArray[np.uint8]:
-    """Turn one-byte codes over."""
-    out = _recycle.empty((codes.shape[1], codes.shape[0]), np.dtype(np.uint8))
-    grain = max(16, PANEL // codes.shape[0])
-    split(lambda i, j: _kernels.transpose_u8(codes[:, i:j], out[i:j]), len(out), threads, grain)
-    return out

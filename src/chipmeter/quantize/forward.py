@@ -14,14 +14,18 @@ from chipmeter._threads import split
 from chipmeter.formats.codec import code_dtype
 from chipmeter.formats.records import FORMATS
 from chipmeter.quantize import nvfp4
+from chipmeter.quantize.hadamard import POINTS, hadamard
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.rules import Floats
 from chipmeter.quantize.specs import tile_spec
+from chipmeter.quantize.turned_codes import turned_codes
 
 GRAIN = 1 << 16
 """Elements below which another thread costs more than it saves."""
 _PIECE = 2048
 """Elements at a time of a tensor with one scale."""
+_SQUARE = 256
+"""Rows and columns copied at a time where an array is turned over."""
 _NARROW = 16
 """Tiles side by side below which columns are better copied into rows."""
 
@@ -36,8 +40,20 @@ class Parts:
     zero_points: NDArray[np.int32] | None
 
 
-def quantize_tiles(x: Floats, rule: Recipe, axis: int, threads: int) -> Parts:
-    """Carry out a recipe without transform and choice along `axis` of x, whose last axis is contiguous.
+def quantize_tiles(
+    x: Floats, rule: Recipe, axis: int, threads: int, *, amax: np.uint32 | None = None, limit: float = 448.0
+) -> Parts:
+    """Carry out a recipe along `axis` of x, whose last axis is contiguous.
+
+    Parameters
+    ----------
+    x : ndarray of float32
+    rule : Recipe
+    axis, threads : int
+    amax : uint32, optional
+        Bits of the tensor's largest magnitude where it is not that of x (two levels).
+    limit : float
+        Largest block scale that the tensor scale aims at (two levels).
 
     Returns
     -------
@@ -47,11 +63,15 @@ def quantize_tiles(x: Floats, rule: Recipe, axis: int, threads: int) -> Parts:
     """
     last = x.ndim - 1
     inner = math.prod(x.shape[axis + 1 :])
-    if axis != last and ((inner < _NARROW and rule.rows == 1) or (rule.rows > 1 and axis != last - 1)):
-        moved = quantize_tiles(np.ascontiguousarray(np.moveaxis(x, axis, -1)), rule, last, threads)
+    along = rule.signs is not None or rule.adaptive != "none"  # what is done to runs of numbers of the axis
+    if axis != last and (along or (inner < _NARROW and rule.rows == 1) or (rule.rows > 1 and axis != last - 1)):
+        moved = quantize_tiles(_moved(x, axis, -1), rule, last, threads, amax=amax, limit=limit)
         return Parts(_back(moved.codes, axis), _back(moved.scales, axis), moved.tensor_scale, _points_back(moved, axis))
+    if rule.signs is not None:
+        if x.shape[-1] % POINTS:
+            raise ValueError(f"recipe {rule.name!r} transforms 16 numbers at a time: the axis has {x.shape[-1]}")
+        x = hadamard(x, rule.signs, threads=threads)
     codes = _recycle.empty(x.shape, np.dtype(np.uint8))
-    amax = np.uint32(largest(x, threads)) if rule.granularity == "tensor" or rule.two_level else None
     shape = list(x.shape)
     if rule.granularity == "tensor":
         matrices, tile = (1, 1, x.size), (1, _PIECE)
@@ -73,11 +93,18 @@ def quantize_tiles(x: Floats, rule: Recipe, axis: int, threads: int) -> Parts:
             tile = (block, 1)
     scales = np.empty(shape, np.float32 if rule.scale == "float32" else np.uint8)
     zero = np.empty(shape, np.int32) if rule.mapping is not None else None
-    second, tensor_scale = np.float32(1), np.float32(1)
+    second, given = None, None
+    if rule.two_level and amax is None and matrices[:2] == (1, 1) and x.size % rule.block == 0:
+        amax, given = block_maxima(x, rule.block, threads)  # at once: the second pass need not look for them
+    elif amax is None and (rule.two_level or rule.granularity == "tensor"):
+        amax = np.uint32(largest(x, threads))
     if rule.two_level:
         assert amax is not None
-        second, tensor_scale = nvfp4.second_level(amax.view(np.float32), rule.flavour)
-    _run(x.reshape(matrices), codes.reshape(matrices), scales, zero, amax, rule, tile, float(second), threads)
+        second = nvfp4.second_level(amax.view(np.float32), rule.flavour, limit)
+    elif amax is not None:
+        given = np.asarray([amax], np.uint32)
+    _run(x.reshape(matrices), codes.reshape(matrices), scales, zero, given, tile, tile_spec(rule, second), threads)
+    tensor_scale = np.float32(1) if second is None else second.tensor_scale
     scales = scales.reshape(-1)[0] if rule.granularity == "tensor" else scales
     named = np.asarray(scales).view(code_dtype(FORMATS[rule.scale])) if scales.dtype == np.uint8 else np.asarray(scales)
     return Parts(codes.view(code_dtype(rule.element_format)), named, tensor_scale, zero)
@@ -88,27 +115,24 @@ def _run(
     codes: NDArray[np.uint8],
     scales: AnyArray,
     zero: NDArray[np.int32] | None,
-    amax: np.uint32 | None,
-    rule: Recipe,
+    amax: NDArray[np.uint32] | None,
     tile: tuple[int, int],
-    second: float,
+    spec: _kernels.TileSpec,
     threads: int,
 ) -> None:
     """Split the matrices by themselves, by rows or by columns of tiles, whichever there are most of."""
     count, height, width = x.shape
     grid = (count, -(-height // tile[0]), -(-width // tile[1]))
     scales, zero = scales.reshape(grid), None if zero is None else zero.reshape(grid)
-    spec = tile_spec(rule, second)
-    given = np.asarray([amax], np.uint32) if rule.granularity == "tensor" else None
     along = int(np.argmax(grid))
     step = (1, *tile)[along]
 
     def work(i: int, j: int) -> None:
         tiles = (slice(None),) * along + (slice(i, j),)
         numbers = (slice(None),) * along + (slice(i * step, j * step),)
-        _kernels.tiles_f32(
-            x[numbers], codes[numbers], scales[tiles], None if zero is None else zero[tiles], given, *tile, spec
-        )
+        zeros = None if zero is None else zero[tiles]
+        known = amax if amax is None or len(amax) == 1 else amax[i:j]
+        _kernels.tiles_f32(x[numbers], codes[numbers], scales[tiles], zeros, known, *tile, spec)
 
     split(work, grid[along], threads, max(1, GRAIN * grid[along] // x.size))
 
@@ -124,8 +148,41 @@ def largest(x: Floats, threads: int = 1) -> int:
     return max(found)
 
 
+def block_maxima(x: Floats, block: int, threads: int = 1) -> tuple[np.uint32, NDArray[np.uint32]]:
+    """Bits of the largest magnitude, and those of each block; x is whole blocks.
+
+    >>> block_maxima(np.float32([1, -2, 0, 0]), 2)
+    (np.uint32(1073741824), array([1073741824,          0], dtype=uint32))
+    """
+    flat, found = x.reshape(-1), []
+    each = _recycle.empty((flat.size // block,), np.dtype(np.uint32))
+
+    def work(i: int, j: int) -> None:
+        found.append(_kernels.amax_blocks_f32(flat[i * block : j * block], each[i:j]))
+
+    split(work, each.size, threads, max(1, GRAIN // block))
+    return np.uint32(max(found)), each
+
+
+def _moved(a: AnyArray, source: int, target: int) -> AnyArray:
+    """Copy with an axis moved; a matrix square by square, or each number of a column would be in another page."""
+    if a.ndim != 2 or source % 2 == target % 2:
+        return np.ascontiguousarray(np.moveaxis(a, source, target))
+    if a.itemsize == 1:
+        return turned_codes(a, 1)
+    out = _recycle.empty((a.shape[1], a.shape[0]), a.dtype)
+    square = np.empty((_SQUARE, _SQUARE + 16), a.dtype)  # rows that do not meet in the cache
+    for top in range(0, a.shape[0], _SQUARE):
+        for left in range(0, a.shape[1], _SQUARE):
+            part = a[top : top + _SQUARE, left : left + _SQUARE]
+            held = square[: part.shape[0], : part.shape[1]]
+            held[...] = part
+            out[left : left + _SQUARE, top : top + _SQUARE] = held.T
+    return out
+
+
 def _back(moved: AnyArray, axis: int) -> AnyArray:
-    return np.ascontiguousarray(np.moveaxis(moved, -1, axis)) if moved.ndim else moved
+    return _moved(moved, -1, axis) if moved.ndim else moved
 
 
 def _points_back(moved: Parts, axis: int) -> NDArray[np.int32] | None:

@@ -53,10 +53,11 @@ def quantize_measured(
         q = quantize(source, rule, axis=axis, threads=threads)
         return q, measure(source, q, threads=threads)
     workers, block, length = thread_count(threads), rule.block, source.shape[-1]
-    second, tensor_scale = np.float32(1), np.float32(1)
+    second, tensor_scale = None, np.float32(1)
     if rule.two_level:
-        second, tensor_scale = nvfp4.second_level(np.uint32(largest(source, workers)).view(np.float32), rule.flavour)
-    spec = tile_spec(rule, float(second))
+        second = nvfp4.second_level(np.uint32(largest(source, workers)).view(np.float32), rule.flavour)
+        tensor_scale = second.tensor_scale
+    spec = tile_spec(rule, second)
     lines = source.reshape(-1, length)
     codes = _recycle.empty(lines.shape, np.dtype(np.uint8))
     scale_dtype = np.dtype(np.float32) if rule.scale == "float32" else code_dtype(FORMATS[rule.scale])

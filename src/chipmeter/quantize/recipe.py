@@ -178,7 +178,8 @@ class Recipe:
             ("smallest", self.smallest != 0, float_scales and self.granularity == "block", "float32 scales of blocks"),
             ("power_of_two", self.power_of_two, float_scales and self.granularity == "block", "float32 scales of blocks"),
             ("flavour", self.flavour != "torchao", self.two_level, "recipes of two levels"),
-            ("adaptive", self.adaptive != "none", te and self.two_level and self.block == 16, "flavour 'transformer-engine'"),
+            ("adaptive", self.adaptive != "none", te and self.two_level and self.block == 16 and self.rows in (1, 16),
+             "flavour 'transformer-engine' in tiles of 1 or 16 rows of 16"),
             ("signs", self.signs is not None, self.block > 0 and self.block % 16 == 0, "blocks of a multiple of 16"),
             (
                 "rounding",

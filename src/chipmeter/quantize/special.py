@@ -52,5 +52,5 @@ def quantize_special(source: Floats, rule: Recipe, axis: int) -> QuantizedTensor
         byte, codes = ggml.mxfp4_codes(tiles)
         return tensor(codes, byte.view(code_dtype(FORMATS[rule.scale])))
     if rule.form == "logarithm":
-        return tensor(*nvfp4.quantize_tiles(tiles, None, "transformer-engine", power_of_two=True))
+        return tensor(*nvfp4.quantize_power_of_two(tiles))
     return tensor(*affine.quantize_bnb4(tiles, "fp4"))

@@ -10,7 +10,7 @@ import numpy as np
 from chipmeter._kernels import TileSpec
 from chipmeter.formats.policies import Rounding, decode_spec, encode_spec
 from chipmeter.formats.records import FORMATS, FloatFormat, IntegerFormat, TableFormat
-from chipmeter.quantize.nvfp4 import Flavour
+from chipmeter.quantize.nvfp4 import Adaptive, Flavour, SecondLevel
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.rules import carry_from, largest_exponent
 
@@ -19,6 +19,7 @@ _FORMS = {"divide": 1, "reciprocal": 2, "multiplier": 3}
 _MAPPINGS = {"symmetric": 4, "symmetric-no-clipping": 5, "affine": 6}
 _TABLE = 7
 _FLAVOURS: dict[Flavour, int] = {"torchao": 8, "transformer-engine": 9, "modelopt": 10, "compressed-tensors": 11}
+_ADAPTIVE: dict[Adaptive, int] = {"none": 0, "mae": 1, "mse": 2}
 _LEAST_SCALE = {"torchao": 2.0**-6, "modelopt": 2.0**-9}
 _FLOAT, _INTEGER, _IN_TABLE = 0, 1, 2
 _KEPT, _NUMBERS_POSITIVE, _CODES_POSITIVE = 0, 1, 2
@@ -27,12 +28,12 @@ _ZERO_SCALE = 0x20
 
 
 @lru_cache(maxsize=256)
-def tile_spec(rule: Recipe, tensor: float = 1.0) -> TileSpec:
-    """Build the record of a recipe; `tensor` is the second level, as the recipe's flavour applies it."""
-    return TileSpec(**_scale(rule, tensor), **_element(rule))
+def tile_spec(rule: Recipe, second: SecondLevel | None = None) -> TileSpec:
+    """Build the record of a recipe and, of two levels, the second."""
+    return TileSpec(**_scale(rule, second), **_element(rule))
 
 
-def _scale(rule: Recipe, tensor: float) -> dict[str, Any]:
+def _scale(rule: Recipe, second: SecondLevel | None) -> dict[str, Any]:
     element = rule.element_format
     if isinstance(element, TableFormat):
         return {"scale": _TABLE}
@@ -58,7 +59,10 @@ def _scale(rule: Recipe, tensor: float) -> dict[str, Any]:
     return {
         "scale": _FLAVOURS[rule.flavour],
         "limit": float(element.max),
-        "tensor": tensor,
+        "tensor": 1.0 if second is None else float(second.factor),
+        "adaptive": _ADAPTIVE[rule.adaptive],
+        "tensor_amax": 0.0 if second is None else float(second.amax),
+        "top": 1.0 if second is None else float(second.top),
         "scale_min": _LEAST_SCALE.get(rule.flavour, 0.0),
         "scale_max": float(fmt.max),
         "zero_scale": _ZERO_SCALE,

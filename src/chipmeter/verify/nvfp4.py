@@ -5,12 +5,17 @@ from __future__ import annotations
 import numpy as np
 
 from chipmeter._arrays import AnyArray
+from chipmeter.evidence import Evidence
+from chipmeter.quantize.forward import quantize_tiles
 from chipmeter.quantize.layouts import pack_nibbles
-from chipmeter.quantize.nvfp4 import Adaptive, Flavour, quantize_tiles, tensor_scale
+from chipmeter.quantize.nvfp4 import Adaptive, Flavour, quantize_power_of_two, tensor_scale
+from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.tiles import from_tiles, grid_shape, to_tiles
 from chipmeter.verify.case import Case
 from chipmeter.verify.compare import Emulated, UnsupportedError
 from chipmeter.verify.elementwise import words
+
+RULES = Evidence("documented", "recorded outputs of the libraries that quantise to NVFP4")
 
 
 def torchao(case: Case) -> Emulated:
@@ -65,13 +70,20 @@ def _emulate(
     x = case.source()
     if x.ndim != 2 or x.shape[1] % 16 or not np.isfinite(x).all():
         raise UnsupportedError(f"NVFP4 of shape {x.shape}, NaN or infinity")
-    if second and amax is None:
-        amax = np.abs(x).max()
-    codes, scales = quantize_tiles(
-        to_tiles(x, rows, 16), amax, flavour, power_of_two=power_of_two, adaptive=adaptive, limit=limit
-    )
     note = f"NVFP4, {flavour}, tiles {rows} x 16"
+    codes: AnyArray
+    scales: AnyArray
+    if power_of_two:
+        raw, found = quantize_power_of_two(to_tiles(x, rows, 16))
+        codes, scales = from_tiles(raw, x.shape, rows, 16), found.reshape(grid_shape(x.shape, rows, 16))
+    else:
+        recipe = Recipe(
+            name="nvfp4-recorded", element="float4_e2m1fn", granularity="block", block=16, scale="float8_e4m3fn", rule="amax",
+            evidence=RULES, two_level=second, rows=rows, flavour=flavour, adaptive=adaptive,
+        )  # fmt: skip
+        bits = None if amax is None else amax.view(np.uint32)
+        parts = quantize_tiles(x, recipe, 1, 1, amax=bits, limit=limit)
+        codes, scales = parts.codes, parts.scales
     if case.part in ("scale", "s"):
-        grid = np.repeat(scales.reshape(grid_shape(x.shape, rows, 16)), rows, axis=0)
-        return Emulated(words(np.ascontiguousarray(grid)), note)
-    return Emulated(pack_nibbles(from_tiles(codes, x.shape, rows, 16)), note)
+        return Emulated(words(np.ascontiguousarray(np.repeat(scales, rows, axis=0))), note)
+    return Emulated(pack_nibbles(words(codes)), note)
