@@ -48,7 +48,7 @@ typedef struct {
     int32_t midpoint_count, nan_code;
 } cm_tile_spec;
 
-typedef struct {
+typedef struct cm_tiling {
     const float *x;
     uint8_t *codes;
     void *scales;                /* bytes of POWER and FP4, else float32; rows of tiles `scale_stride` apart */
@@ -58,6 +58,9 @@ typedef struct {
     size_t stride, code_stride;  /* from row to row of x and of codes, in elements */
     size_t rows, columns;        /* of a tile; those at the ends are smaller */
     size_t scale_stride;
+    /* NULL, or told of every strip of tiles that is done, the scales of which begin at `first` */
+    void (*hear)(const struct cm_tiling *tiling, const float *x, const uint8_t *codes, size_t first, size_t count, size_t columns);
+    void *listener;
 } cm_tiling;
 
 typedef struct {
