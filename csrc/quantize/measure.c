@@ -85,17 +85,17 @@ static inline void add_block(double signal, double error, meter *m, uint64_t *oc
 static inline void take_eight(meter *m, const float *signals, const float *errors)
 {
     int32_t at[8];
-    uint32_t none = 0;
+    uint32_t s[8], e[8], none = 0;
+    memcpy(s, signals, sizeof s);
+    memcpy(e, errors, sizeof e);
     for (int j = 0; j < 8; j++) m->signal[j] += (double)signals[j];
     for (int j = 0; j < 8; j++) m->error[j] += (double)errors[j];
-    for (int j = 0; j < 8; j++) {
-        at[j] = ((int32_t)(cm_bits32(signals[j]) - cm_bits32(errors[j])) >> 23) + NEAR;
-        none |= cm_mask32(errors[j] == 0);
-    }
+    for (int j = 0; j < 8; j++) at[j] = ((int32_t)(s[j] - e[j]) >> 23) + NEAR;
+    for (int j = 0; j < 8; j++) none |= e[j] == 0;
     if (!none)
         for (int j = 0; j < 8; j++) m->octaves[j & 1][at[j]]++;
     else
-        for (int j = 0; j < 8; j++) m->octaves[j & 1][at[j]] += errors[j] > 0;
+        for (int j = 0; j < 8; j++) m->octaves[j & 1][at[j]] += e[j] > 0;
 }
 
 static inline double sum_lanes(const double *lane)
@@ -107,7 +107,7 @@ static inline double sum_lanes(const double *lane)
 static void end_chunk(meter *m, cm_error_sums *chunk, uint64_t *octaves)
 {
     int32_t clipped[VL], flushed[VL];
-    float largest[VL];
+    const double largest = (double)__builtin_sqrtf(cm_float32((uint32_t)vi_largest(m->lanes.largest)));
     if (m->waiting) {
         memset(m->signals + m->waiting, 0, 8 * sizeof *m->signals);
         memset(m->errors + m->waiting, 0, 8 * sizeof *m->errors);
@@ -116,14 +116,11 @@ static void end_chunk(meter *m, cm_error_sums *chunk, uint64_t *octaves)
     for (size_t i = 0; i < 2 * NEAR; i++) octaves[1024 - NEAR + i] += m->octaves[0][i] + m->octaves[1][i];
     memcpy(clipped, &m->lanes.clipped, sizeof clipped);
     memcpy(flushed, &m->lanes.flushed, sizeof flushed);
-    memcpy(largest, &m->lanes.largest, sizeof largest);
     *chunk = m->sums;
     chunk->signal += sum_lanes(m->signal);
     chunk->error += sum_lanes(m->error);
-    for (int l = 0; l < VL; l++) {
-        chunk->clipped += (uint32_t)clipped[l], chunk->flushed += (uint32_t)flushed[l];
-        chunk->largest = largest[l] > chunk->largest ? largest[l] : chunk->largest;
-    }
+    chunk->largest = largest > chunk->largest ? largest : chunk->largest;
+    for (int l = 0; l < VL; l++) chunk->clipped += (uint32_t)clipped[l], chunk->flushed += (uint32_t)flushed[l];
 }
 
 /* n numbers, at most CM_VALUE_CHUNK, under scales of `run` each */
@@ -155,57 +152,80 @@ static inline int is_wide(float signal, float error)
     return !(signal >= LEAST && signal <= MOST && error >= LEAST && error <= MOST);
 }
 
-/* Whether any sum is beyond MOST, which the largest difference may be then; and whether any is wide. */
-static inline int look(const float *signals, const float *errors, size_t units, int *wide)
+/* whether any unit is wide, and, to `beyond`, whether any sum is above all bounds */
+static inline int any_wide(const float *signals, const float *errors, size_t units, int *beyond)
 {
-    uint32_t most = 0, least = 0xffffffffu;
+    uint32_t s[UNITS], e[UNITS], most = 0, least = 0xffffffffu;
+    memcpy(s, signals, units * sizeof *s);
+    memcpy(e, errors, units * sizeof *e);
     for (size_t u = 0; u < units; u++) { /* bits of sums of squares, which have no sign but as NaN */
-        const uint32_t s = cm_bits32(signals[u]) & 0x7fffffffu, e = cm_bits32(errors[u]) & 0x7fffffffu;
-        const uint32_t high = s > e ? s : e, low = s < e ? s : e;
+        const uint32_t a = s[u] & 0x7fffffffu, b = e[u] & 0x7fffffffu, high = a > b ? a : b, low = a < b ? a : b;
         most = high > most ? high : most;
         least = low < least ? low : least;
     }
-    const int beyond = most > cm_bits32(MOST);
-    *wide = beyond || least < cm_bits32(LEAST);
-    return beyond;
+    *beyond = most > cm_bits32(MOST);
+    return *beyond || least < cm_bits32(LEAST);
+}
+
+/* Whether numbers of codes may be made in registers and limits be squared, and, to `flush`, whether any is zero: halves have no
+ * infinity and no NaN, and no limit or factor is so small that squares or products vanish. */
+static inline int in_registers(const meter *m, const uint8_t *codes, size_t n, size_t units, const float *most, const float *factor,
+                               int *flush)
+{
+    uint32_t least = 0x7f800000u;
+    uint8_t high = 0, low = 255;
+    if (m->source == CM_METER_NUMBERS || m->how->low != -m->how->high) return 0;
+    for (size_t u = 0; u < units; u++) {
+        const uint32_t a = cm_bits32(most[u]) & 0x7fffffffu, b = cm_bits32(factor[u]) & 0x7fffffffu, both = a < b ? a : b;
+        least = both < least ? both : least;
+    }
+    if (least < cm_bits32(0x1p-50f)) return 0;
+    if (m->source != CM_METER_BYTES && m->source != CM_METER_HALVES) return 1;
+    const uint8_t mask = (uint8_t)((1u << (m->codes.bits - 1)) - 1);
+    for (size_t i = 0; i < n; i++) {
+        const uint8_t a = codes[i] & mask;
+        high = a > high ? a : high;
+        low = a < low ? a : low;
+    }
+    *flush = low == 0;
+    return high <= m->spec->format->max_code;
 }
 
 /* units of `width` elements, blocks of their own or a part of one that is long */
 static void add_units(meter *m, const compared *c, size_t units, size_t width, const float *scales, const float *zeros,
                       int is_long, uint64_t *octaves)
 {
-    float most[UNITS], least[UNITS], factor[UNITS], y[CM_VALUE_CHUNK], *signals = m->signals + m->waiting, *errors = m->errors + m->waiting;
+    float most[UNITS], least[UNITS], factor[UNITS], squared[UNITS], y[CM_VALUE_CHUNK];
+    float *signals = m->signals + m->waiting, *errors = m->errors + m->waiting;
     const float high = m->how->high, low = m->how->low, tensor = m->spec->two_level ? m->spec->tensor_scale : 1;
     for (size_t u = 0; u < units; u++) {
         const float zero = zeros ? zeros[u] : 0, above = (high - zero) * scales[u] * tensor, below = (low - zero) * scales[u] * tensor;
         most[u] = below > above ? below : above; /* the scale may be negative */
         least[u] = below > above ? above : below;
+        squared[u] = most[u] * most[u];
         factor[u] = scales[u] * m->times;
     }
     const float *back = c->y;
     const uint8_t *codes = c->codes + (m->spec->packed ? 0 : c->first);
-    int source = m->source, wide;
-    const int halves = source == CM_METER_BYTES || source == CM_METER_HALVES;
-    if (!back && (zeros || source == CM_METER_NUMBERS || (halves && cm_has_special(codes, units * width, m->spec->format))))
-        numbers_of(m, c, units * width, width, scales, zeros, y), back = y;
-    if (back) source = CM_METER_NUMBERS;
     cm_meter_lanes lanes = m->lanes;
-    meter_sums(c->x, back, codes, units, width, factor, most, least, source, m->spec->two_level, &m->codes, &lanes, signals, errors);
-    int beyond = look(signals, errors, units, &wide);
-    if (wide && !back) {
-        numbers_of(m, c, units * width, width, scales, zeros, y), back = y;
-        if (beyond) { /* what was multiplied before might have overflowed alone */
-            lanes = m->lanes;
-            meter_sums(c->x, back, codes, units, width, factor, most, least, CM_METER_NUMBERS, 0, &m->codes, &lanes, signals, errors);
-            beyond = look(signals, errors, units, &wide);
-        }
+    int beyond = 1, wide = 1, flush = 1;
+    if (!back && !zeros && in_registers(m, codes, units * width, units, most, factor, &flush)) {
+        meter_sums(c->x, NULL, codes, units, width, factor, squared, least, m->source, m->spec->two_level, flush, &m->codes, &lanes,
+                   signals, errors);
+        wide = any_wide(signals, errors, units, &beyond);
     }
-    if (beyond) lanes.largest = m->lanes.largest;
+    if (wide && !back) numbers_of(m, c, units * width, width, scales, zeros, y), back = y;
+    if (beyond) { /* squares may be infinite, of numbers or of limits */
+        lanes = m->lanes;
+        meter_sums(c->x, back, codes, units, width, factor, most, least, CM_METER_NUMBERS, 0, 1, &m->codes, &lanes, signals, errors);
+        wide = any_wide(signals, errors, units, &beyond);
+    }
+    if (wide) lanes.largest = m->lanes.largest; /* what follows sees every unit */
     m->lanes = lanes;
     for (size_t u = 0; (wide || is_long) && u < units; u++) {
         double signal = (double)signals[u], error = (double)errors[u], s, e, largest = 0;
         const int is = is_wide(signals[u], errors[u]);
-        if (is || beyond) sum_widely(c->x + u * width, back + u * width, width, &s, &e, &largest);
+        if (wide) sum_widely(c->x + u * width, back + u * width, width, &s, &e, &largest);
         if (is) signal = s, error = e;
         m->sums.largest = largest > m->sums.largest ? largest : m->sums.largest;
         if (is_long) m->block_signal += signal, m->block_error += error;

@@ -1,7 +1,8 @@
 /* Sums of squares of up to 128 elements in binary32, in lanes: a vector of the tier at a time.
  *
  * Element i of a unit is added to lane i mod 16, in order; then lanes l and l + 8, l and l + 4, l and l + 2, the last two.
- * Differences, squares and sums are each rounded once. */
+ * Differences, squares and sums are each rounded once. The square of a binary32 that is not tiny tells it from its neighbours, and
+ * its root is the number: limits are compared with squares that are at hand, and the largest square is kept. */
 #ifndef CHIPMETER_METER_H
 #define CHIPMETER_METER_H
 
@@ -19,7 +20,7 @@ typedef struct {
 } cm_meter_codes;
 
 typedef struct {
-    vf largest;
+    vi largest; /* bits of a square */
     vi clipped, flushed;
 } cm_meter_lanes;
 
@@ -60,142 +61,166 @@ static inline __attribute__((always_inline)) vf meter_value(const uint8_t *codes
     return vf_of_integers(code) * c->unit;
 }
 
-static inline __attribute__((always_inline)) void meter_vector(vf x, vf y, vf most, vf least, vf *signal, vf *error, cm_meter_lanes *m)
+/* Codes without a zero among them flush nothing. Limits are those of squares but for numbers, which may lie anywhere. */
+static inline __attribute__((always_inline)) void meter_vector(vf x, vf y, vf most, vf least, int numbers, int flush, vf *signal,
+                                                               vf *error, cm_meter_lanes *m)
 {
-    const vf d = x - y;
-    *signal += x * x;
-    *error += d * d;
+    const vf d = x - y, square = x * x, lost = d * d;
+    *signal += square;
+    *error += lost;
+    m->largest = vi_max(m->largest, (vi)lost); /* NaN as well, but the sums tell */
 #if VL == 16
-    m->largest = (vf)_mm512_range_ps((__m512)m->largest, (__m512)d, 11); /* of the magnitudes */
     const __m512 zero = _mm512_setzero_ps();
     const __m512i one = _mm512_set1_epi32(1);
-    const __mmask16 below = _mm512_cmp_ps_mask((__m512)x, (__m512)most, _CMP_NGT_UQ);
-    const __mmask16 inside = _mm512_mask_cmp_ps_mask(below, (__m512)x, (__m512)least, _CMP_NLT_UQ);
-    m->clipped = (vi)_mm512_mask_sub_epi32((__m512i)m->clipped, inside, (__m512i)m->clipped, one); /* all but these */
+    __mmask16 beyond = _mm512_cmp_ps_mask(numbers ? (__m512)x : (__m512)square, (__m512)most, _CMP_GT_OQ);
+    if (numbers) beyond |= _mm512_cmp_ps_mask((__m512)x, (__m512)least, _CMP_LT_OQ);
+    m->clipped = (vi)_mm512_mask_add_epi32((__m512i)m->clipped, beyond, (__m512i)m->clipped, one);
+    if (!flush) return;
     const __mmask16 some = _mm512_cmp_ps_mask((__m512)x, zero, _CMP_NEQ_OQ);
     const __mmask16 none = _mm512_mask_cmp_ps_mask(some, (__m512)y, zero, _CMP_EQ_OQ);
     m->flushed = (vi)_mm512_mask_add_epi32((__m512i)m->flushed, none, (__m512i)m->flushed, one);
 #else
-    const vf magnitude = (vf)((vi)d & 0x7fffffff);
+    m->clipped -= numbers ? (x > most) | (x < least) : square > most;
+    if (!flush) return;
 #if VL == 8
-    m->largest = (vf)_mm256_max_ps((__m256)magnitude, (__m256)m->largest); /* the second where the first is NaN */
     const vi some = (vi)_mm256_cmp_ps((__m256)x, _mm256_setzero_ps(), _CMP_NEQ_OQ);
 #else
-    const vi more = magnitude > m->largest;
-    m->largest = (vf)(((vi)magnitude & more) | ((vi)m->largest & ~more));
     const vi some = (x < 0) | (x > 0);
 #endif
-    m->clipped -= (x > most) | (x < least);
     m->flushed -= some & (y == 0);
 #endif
 }
 
-/* sums of GROUP units by lanes to signal[k] and error[k] */
-static inline __attribute__((always_inline)) void meter_reduce(vf (*s)[VECTORS], vf (*e)[VECTORS], float *signal, float *error)
-{
+/* The sums of GROUP units by lanes to signal[k] and error[k]: halves of two vectors change places until every lane is a sum. */
 #if VL == 16
-    __m512 w[8], q[4];
-    for (int k = 0; k < 8; k++)
-        w[k] = _mm512_add_ps(_mm512_shuffle_f32x4((__m512)s[k][0], (__m512)e[k][0], 0x44),
-                             _mm512_shuffle_f32x4((__m512)s[k][0], (__m512)e[k][0], 0xee));
-    for (int k = 0; k < 4; k++)
-        q[k] = _mm512_add_ps(_mm512_shuffle_f32x4(w[k], w[k + 4], 0x88), _mm512_shuffle_f32x4(w[k], w[k + 4], 0xdd));
-    for (int k = 0; k < 4; k += 2) q[k] = _mm512_add_ps(_mm512_unpacklo_ps(q[k], q[k + 1]), _mm512_unpackhi_ps(q[k], q[k + 1]));
-    const __m512d a = _mm512_castps_pd(q[0]), b = _mm512_castps_pd(q[2]);
-    __m512 all = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)), _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
-    all = _mm512_shuffle_f32x4(all, all, 0xd8);
+typedef __m512 cm_folded;
+static inline __attribute__((always_inline)) cm_folded meter_fold(const vf *s, const vf *e)
+{
+    return _mm512_add_ps(_mm512_mask_blend_ps(0xff00, (__m512)*s, (__m512)*e), _mm512_shuffle_f32x4((__m512)*s, (__m512)*e, 0x4e));
+}
+static inline __attribute__((always_inline)) void meter_reduce(const cm_folded *w, float *signal, float *error)
+{
+    __m512 q[4];
+    for (int k = 0; k < 4; k++) /* quads: signal k, signal k + 4, error k, error k + 4 */
+        q[k] = _mm512_add_ps(_mm512_mask_blend_ps(0xf0f0, w[k], w[k + 4]),
+                             _mm512_castpd_ps(_mm512_mask_permutex_pd(_mm512_permutex_pd(_mm512_castps_pd(w[k]), 0x4e), 0xcc,
+                                                                      _mm512_castps_pd(w[k + 4]), 0x4e)));
+    const __m512 a = _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, q[0], q[1]), _mm512_shuffle_ps(q[0], q[1], 0x4e));
+    const __m512 b = _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, q[2], q[3]), _mm512_shuffle_ps(q[2], q[3], 0x4e));
+    const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
     _mm256_storeu_ps(signal, _mm512_castps512_ps256(all));
     _mm256_storeu_ps(error, _mm512_extractf32x8_ps(all, 1));
+}
 #elif VL == 8
-    __m256 w[4];
-    for (int k = 0; k < 4; k++) {
-        const __m256 a = (__m256)(s[k][0] + s[k][1]), b = (__m256)(e[k][0] + e[k][1]);
-        w[k] = _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
-    }
-    for (int k = 0; k < 4; k += 2) w[k] = _mm256_add_ps(_mm256_unpacklo_ps(w[k], w[k + 1]), _mm256_unpackhi_ps(w[k], w[k + 1]));
-    const __m256d a = _mm256_castps_pd(w[0]), b = _mm256_castps_pd(w[2]);
-    const __m256 all = _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+typedef __m256 cm_folded;
+static inline __attribute__((always_inline)) cm_folded meter_fold(const vf *s, const vf *e)
+{
+    const __m256 a = (__m256)(s[0] + s[1]), b = (__m256)(e[0] + e[1]);
+    return _mm256_add_ps(_mm256_blend_ps(a, b, 0xf0), _mm256_permute2f128_ps(a, b, 0x21));
+}
+static inline __attribute__((always_inline)) void meter_reduce(const cm_folded *w, float *signal, float *error)
+{
+    const __m256 a = _mm256_add_ps(_mm256_blend_ps(w[0], w[1], 0xcc), _mm256_shuffle_ps(w[0], w[1], 0x4e));
+    const __m256 b = _mm256_add_ps(_mm256_blend_ps(w[2], w[3], 0xcc), _mm256_shuffle_ps(w[2], w[3], 0x4e));
+    const __m256 all = _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
     _mm_storeu_ps(signal, _mm256_castps256_ps128(all));
     _mm_storeu_ps(error, _mm256_extractf128_ps(all, 1));
-#else
-    for (int k = 0; k < 4; k++) {
-        const vf a = (s[k][0] + s[k][2]) + (s[k][1] + s[k][3]), b = (e[k][0] + e[k][2]) + (e[k][1] + e[k][3]);
-        signal[k] = (a[0] + a[2]) + (a[1] + a[3]);
-        error[k] = (b[0] + b[2]) + (b[1] + b[3]);
-    }
-#endif
 }
-
-/* up to GROUP units of `width` elements, a multiple of LANES; the sums of those that are missing are 0 */
-static inline __attribute__((always_inline)) void meter_group(const float *x, const float *y, const uint8_t *codes, size_t count,
-                                                              size_t width, const float *scale, const float *most,
-                                                              const float *least, int source, int two_level,
-                                                              const cm_meter_codes *c, cm_meter_lanes *m, float *signal,
-                                                              float *error)
+#else
+typedef struct {
+    float signal, error;
+} cm_folded;
+static inline cm_folded meter_fold(const vf *s, const vf *e)
 {
-    vf s[GROUP][VECTORS], e[GROUP][VECTORS];
-    const vf tensor = vf_broadcast(c->tensor);
-    for (size_t k = 0; k < GROUP; k++) {
-        for (int h = 0; h < VECTORS; h++) s[k][h] = e[k][h] = vf_set(0);
-        if (k >= count) continue;
-        const vf factor = vf_broadcast(scale[k]), high = vf_broadcast(most[k]), low = vf_broadcast(least[k]);
-        for (size_t i = k * width; i < (k + 1) * width; i += LANES)
-            for (size_t h = 0; h < VECTORS; h++) {
-                const size_t at = i + h * VL;
-                vf back;
-                if (source == CM_METER_NUMBERS) {
-                    back = vf_load(y + at);
-                } else {
-                    back = meter_value(codes + at, source, c) * factor;
-                    if (two_level) back *= tensor;
-                }
-                meter_vector(vf_load(x + at), back, high, low, &s[k][h], &e[k][h], m);
+    const vf a = (s[0] + s[2]) + (s[1] + s[3]), b = (e[0] + e[2]) + (e[1] + e[3]);
+    return (cm_folded){(a[0] + a[2]) + (a[1] + a[3]), (b[0] + b[2]) + (b[1] + b[3])};
+}
+static inline void meter_reduce(const cm_folded *w, float *signal, float *error)
+{
+    for (int k = 0; k < 4; k++) signal[k] = w[k].signal, error[k] = w[k].error;
+}
+#endif
+
+/* how units are compared, constants after inlining */
+typedef struct {
+    int source, two_level, flush;
+} cm_meter_kind;
+
+static inline __attribute__((always_inline)) cm_folded meter_unit(const float *x, const float *y, const uint8_t *codes, size_t width,
+                                                                  float scale, float most, float least, const cm_meter_kind kind,
+                                                                  const cm_meter_codes *c, cm_meter_lanes *m)
+{
+    vf s[VECTORS], e[VECTORS];
+    const vf factor = vf_broadcast(scale), high = vf_broadcast(most), low = vf_broadcast(least), tensor = vf_broadcast(c->tensor);
+    for (int h = 0; h < VECTORS; h++) s[h] = e[h] = vf_set(0);
+#pragma GCC unroll 2
+    for (size_t i = 0; i < width; i += LANES)
+        for (size_t h = 0; h < VECTORS; h++) {
+            const size_t at = i + h * VL;
+            vf back;
+            if (kind.source == CM_METER_NUMBERS) {
+                back = vf_load(y + at);
+            } else {
+                back = meter_value(codes + at, kind.source, c) * factor;
+                if (kind.two_level) back *= tensor;
             }
-    }
-    meter_reduce(s, e, signal, error);
+            meter_vector(vf_load(x + at), back, high, low, kind.source == CM_METER_NUMBERS, kind.flush, &s[h], &e[h], m);
+        }
+    return meter_fold(s, e);
 }
 
 static inline __attribute__((always_inline)) void meter_units(const float *x, const float *y, const uint8_t *codes, size_t units,
                                                               size_t width, const float *scale, const float *most,
-                                                              const float *least, int source, int two_level,
+                                                              const float *least, const cm_meter_kind kind,
                                                               const cm_meter_codes *given, cm_meter_lanes *lanes,
                                                               float *signal, float *error)
 {
     const cm_meter_codes codes_of = *given;
     cm_meter_lanes m = *lanes;
+    cm_folded w[GROUP];
     size_t u = 0;
-    for (; u + GROUP <= units; u += GROUP)
-        meter_group(x + u * width, y + u * width, codes + u * width, GROUP, width, scale + u, most + u, least + u, source,
-                    two_level, &codes_of, &m, signal + u, error + u);
-    if (u < units)
-        meter_group(x + u * width, y + u * width, codes + u * width, units - u, width, scale + u, most + u, least + u, source,
-                    two_level, &codes_of, &m, signal + u, error + u);
-#if VL == 16
-    m.clipped += (int32_t)(units * width / LANES) + (vi){0};
-#endif
+    for (; u + GROUP <= units; u += GROUP) {
+#pragma GCC unroll 8
+        for (size_t k = 0; k < GROUP; k++)
+            w[k] = meter_unit(x + (u + k) * width, y + (u + k) * width, codes + (u + k) * width, width, scale[u + k], most[u + k],
+                              least[u + k], kind, &codes_of, &m);
+        meter_reduce(w, signal + u, error + u);
+    }
+    if (u < units) {
+        memset(w, 0, sizeof w);
+        for (size_t k = 0; k < units - u; k++)
+            w[k] = meter_unit(x + (u + k) * width, y + (u + k) * width, codes + (u + k) * width, width, scale[u + k], most[u + k],
+                              least[u + k], kind, &codes_of, &m);
+        meter_reduce(w, signal + u, error + u);
+    }
     *lanes = m;
 }
 
-#define CM_METER_CASE(source, two)                                                                                   \
-    case (source) << 1 | (two):                                                                                      \
-        if (width == 16) meter_units(x, y, codes, units, 16, scale, most, least, source, two, c, m, signal, error);  \
-        else if (width == 32) meter_units(x, y, codes, units, 32, scale, most, least, source, two, c, m, signal, error); \
-        else meter_units(x, y, codes, units, width, scale, most, least, source, two, c, m, signal, error);           \
-        break;
+#define CM_METER_WIDTHS(kind)                                                                                        \
+    if (width == 16) meter_units(x, y, codes, units, 16, scale, most, least, kind, c, m, signal, error);             \
+    else if (width == 32) meter_units(x, y, codes, units, 32, scale, most, least, kind, c, m, signal, error);        \
+    else meter_units(x, y, codes, units, width, scale, most, least, kind, c, m, signal, error);                      \
+    break;
+#define CM_METER_CASE(source, two, flush)                                                                            \
+    case (source) << 2 | (two) << 1 | (flush):                                                                       \
+        CM_METER_WIDTHS(((cm_meter_kind){source, two, flush}))
 
-/* sums of at most UNITS units to signal and error, which have room for whole groups; maxima and counts are added to */
+/* Sums of at most UNITS units to signal and error, which have room for whole groups; maxima and counts are added to. `most` is
+ * squared but for numbers, which need `least`. */
 static CM_NOINLINE void meter_sums(const float *x, const float *y, const uint8_t *codes, size_t units, size_t width,
-                                   const float *scale, const float *most, const float *least, int source, int two_level,
+                                   const float *scale, const float *most, const float *least, int source, int two_level, int flush,
                                    const cm_meter_codes *c, cm_meter_lanes *m, float *signal, float *error)
 {
-    switch (source << 1 | (two_level && source != CM_METER_NUMBERS)) {
-        CM_METER_CASE(CM_METER_NUMBERS, 0)
+    switch (source << 2 | (two_level && source != CM_METER_NUMBERS) << 1 | (flush || source > CM_METER_HALVES || source == CM_METER_NUMBERS)) {
+        CM_METER_CASE(CM_METER_NUMBERS, 0, 1)
 #ifdef CM_HAVE_HALF_VALUES
-        CM_METER_CASE(CM_METER_BYTES, 0) CM_METER_CASE(CM_METER_BYTES, 1)
-        CM_METER_CASE(CM_METER_HALVES, 0) CM_METER_CASE(CM_METER_HALVES, 1)
-        CM_METER_CASE(CM_METER_TABLE, 0) CM_METER_CASE(CM_METER_TABLE, 1)
-        CM_METER_CASE(CM_METER_SIGNED, 0) CM_METER_CASE(CM_METER_SIGNED, 1)
-        CM_METER_CASE(CM_METER_UNSIGNED, 0) CM_METER_CASE(CM_METER_UNSIGNED, 1)
+        CM_METER_CASE(CM_METER_BYTES, 0, 0) CM_METER_CASE(CM_METER_BYTES, 1, 0)
+        CM_METER_CASE(CM_METER_BYTES, 0, 1) CM_METER_CASE(CM_METER_BYTES, 1, 1)
+        CM_METER_CASE(CM_METER_HALVES, 0, 0) CM_METER_CASE(CM_METER_HALVES, 1, 0)
+        CM_METER_CASE(CM_METER_HALVES, 0, 1) CM_METER_CASE(CM_METER_HALVES, 1, 1)
+        CM_METER_CASE(CM_METER_TABLE, 0, 1) CM_METER_CASE(CM_METER_TABLE, 1, 1)
+        CM_METER_CASE(CM_METER_SIGNED, 0, 1) CM_METER_CASE(CM_METER_SIGNED, 1, 1)
+        CM_METER_CASE(CM_METER_UNSIGNED, 0, 1) CM_METER_CASE(CM_METER_UNSIGNED, 1, 1)
 #endif
     }
 }
