@@ -188,7 +188,7 @@ static inline int in_registers(const meter *m, const uint8_t *codes, size_t n, s
         low = a < low ? a : low;
     }
     *flush = low == 0;
-    return high <= m->spec->format->max_code;
+    return high <= m->spec->format->max_code && !(*flush && m->spec->format->fnuz); /* a zero, or the NaN that looks like one */
 }
 
 /* units of `width` elements, blocks of their own or a part of one that is long */
