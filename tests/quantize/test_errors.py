@@ -14,7 +14,19 @@ from chipmeter.quantize import errors
 from chipmeter.quantize.errors import Meter
 
 Array = np.ndarray[Any, Any]
-NAMES = ("mxfp8", "mxfp8-e5m2", "mxfp6", "mxfp4", "nvfp4", "fp8-1x128", "fp8-row", "int8-row", "int4-group32", "uint4-group32", "nf4")
+NAMES = (
+    "mxfp8",
+    "mxfp8-e5m2",
+    "mxfp6",
+    "mxfp4",
+    "nvfp4",
+    "fp8-1x128",
+    "fp8-row",
+    "int8-row",
+    "int4-group32",
+    "uint4-group32",
+    "nf4",
+)
 
 
 def halve(lanes: Array) -> Any:
@@ -59,9 +71,10 @@ class Sums:
         self.blocks += len(x) <= 128
         self.exact += error == 0
         if error and signal:
-            octave = 1024 + np.floor(np.log2(signal) - np.log2(error))
-            fits = [n for n in (octave - 1, octave, octave + 1) if 2.0 ** (n - 1024) <= Fraction(signal) / Fraction(error)]
-            self.octaves[int(fits[-1])] += np.uint64(1)
+            quotient = Fraction(signal) / Fraction(error)
+            near = int(np.log2(signal) - np.log2(error))
+            octave = max(n for n in range(near - 2, near + 3) if Fraction(2) ** n <= quotient)
+            self.octaves[1024 + octave] += np.uint64(1)
 
     def totals(self) -> tuple[float, float]:
         return float(self.signal[8] + halve(self.signal[:8])), float(self.error[8] + halve(self.error[:8]))
