@@ -126,7 +126,8 @@ def test_sums_are_within_their_bound(name: str, power: int) -> None:
     meter.add(x, q.codes, np.ascontiguousarray(q.scale_values()), None)
     a = [Fraction(float(v)) for v in x.ravel()]
     d = [v - Fraction(float(w)) for v, w in zip(a, q.dequantize().ravel(), strict=True)]
-    for found, exact in ((meter.signal, sum(v * v for v in a)), (meter.error, sum(v * v for v in d))):
+    for found, numbers in ((meter.signal, a), (meter.error, d)):
+        exact = sum((v * v for v in numbers), Fraction(0))
         assert abs(sum(map(Fraction, found)) - exact) <= exact * Fraction(1, 2**20)
     assert np.float32(meter.largest) == np.float32(float(max(map(abs, d))))
 
