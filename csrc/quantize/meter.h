@@ -101,13 +101,12 @@ static inline __attribute__((always_inline)) cm_folded meter_fold(const vf *s, c
 static inline __attribute__((always_inline)) void meter_reduce(const cm_folded *w, float *signal, float *error)
 {
     __m512 q[4];
-    for (int k = 0; k < 4; k++) /* quads: signal k, signal k + 4, error k, error k + 4 */
-        q[k] = _mm512_add_ps(_mm512_mask_blend_ps(0xf0f0, w[k], w[k + 4]),
-                             _mm512_castpd_ps(_mm512_mask_permutex_pd(_mm512_permutex_pd(_mm512_castps_pd(w[k]), 0x4e), 0xcc,
-                                                                      _mm512_castps_pd(w[k + 4]), 0x4e)));
+    for (int k = 0; k < 4; k++) /* quads: signal k, error k, signal k + 4, error k + 4 */
+        q[k] = _mm512_add_ps(_mm512_shuffle_f32x4(w[k], w[k + 4], 0x88), _mm512_shuffle_f32x4(w[k], w[k + 4], 0xdd));
     const __m512 a = _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, q[0], q[1]), _mm512_shuffle_ps(q[0], q[1], 0x4e));
     const __m512 b = _mm512_add_ps(_mm512_mask_blend_ps(0xcccc, q[2], q[3]), _mm512_shuffle_ps(q[2], q[3], 0x4e));
-    const __m512 all = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+    __m512 all = _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+    all = _mm512_shuffle_f32x4(all, all, 0xd8);
     _mm256_storeu_ps(signal, _mm512_castps512_ps256(all));
     _mm256_storeu_ps(error, _mm512_extractf32x8_ps(all, 1));
 }
