@@ -188,7 +188,6 @@ def tiles_measured(
     segment: int,
     low: float,
     high: float,
-    room: _F32,
     sums: _F64,
     counts: NDArray[np.uint64],
     octaves: NDArray[np.uint64],
