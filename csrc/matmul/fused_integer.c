@@ -1,9 +1,14 @@
-/* Steps of the fused dot product as int32 sums: few products per step, exponents within a window. */
+/* Steps of the fused dot product as int32 sums: exponents within a window.
+ *
+ * A sum of 16 products and the accumulator with 25 fraction bits lies within 2^31 + 2^26 of zero, and int32 additions
+ * wrap: whatever the partial sums did, a last sum that stays WRAP_REACH away from both ends is the sum itself. Any other
+ * is as large as only 16 products of one sign can make it, so that the sign of the first product tells what wrapped. */
 #include "matmul/fused_codes.h"
 #include "matmul/fused_output.h"
 
 #define INTEGER_LOW (-101) /* below every product within the window, and no scaling is subnormal */
 #define INTEGER_HIGH 110
+#define WRAP_REACH (1 << 26) /* the accumulator's share, half the share of a product */
 
 INLINE uint32_t integer_floor(int32_t floor_exponent)
 {
@@ -12,7 +17,7 @@ INLINE uint32_t integer_floor(int32_t floor_exponent)
 
 /* The accumulators of a tile that lie outside the window: infinite ones stay, the others are added to their products in
  * binary64. Returns 0 where there are none, as beside zeros. */
-static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, float *c)
+static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, float *c, int32_t *outside)
 {
     int32_t aligned[TILE_ROWS * WIDE_GROUPS * VL];
     int finite = 0, infinite = 0;
@@ -20,7 +25,8 @@ static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, floa
     for (size_t i = 0; i < TILE_ROWS * WIDE_GROUPS * VL; i++) {
         const uint32_t size = cm_bits32(c[i]) << 1;
         const int32_t e = (int32_t)(size >> 24) - 127;
-        finite |= (size != 0) & ((e <= INTEGER_LOW) | ((e > INTEGER_HIGH) & (e < 128)));
+        outside[i] = -((size != 0) & ((e <= INTEGER_LOW) | (e > INTEGER_HIGH)));
+        finite |= outside[i] & -(e < 128);
         infinite |= e == 128;
     }
     if (!finite) return infinite;
@@ -55,6 +61,29 @@ static CM_NOINLINE int integer_rare(const step_tile *t, const step_rule *u, floa
     return 1;
 }
 
+/* the integers d, of whose exact values bits were lost, times 1 / scale in the output type */
+INLINE vf integer_output(vf d, vi lost, vf scale, int32_t output)
+{
+    if (output == CM_RNE_F16) d = (vf)((vi)d | (lost & 1)); /* round to odd */
+    d *= (vf)((254 << 23) - (vi)scale);
+    if (output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
+    return output == CM_RNE_F16 ? vf_round_to_half(d) : d;
+}
+
+/* the outputs of a tile of which some sum may have wrapped */
+static CM_NOINLINE void integer_wrapped(const step_tile *t, const step_rule *u, size_t groups, const int32_t *sums, const float *scales)
+{
+    const size_t W = WIDE_GROUPS * VL;
+    for (size_t i = 0; i < TILE_ROWS * W; i += i % W + VL < groups * VL ? VL : W - i % W) {
+        const vi sum = vi_load(sums + i), first = (vi)(vf_broadcast(((const float *)t->a)[i / W * LINE]) * vf_load((const float *)t->b + i % W));
+        const vi wrapped = ((sum ^ first) < 0) & ((sum < WRAP_REACH + INT32_MIN) | (sum > INT32_MAX - WRAP_REACH));
+        const vu size = ((vu)sum ^ (vu)(first >> 31)) - (vu)(first >> 31); /* 2^31 or more where wrapped */
+        vf d = vf_of_integers((vi)(size >> 8)) * 0x1p8f;
+        d = integer_output((vf)((vi)d | (first & INT32_MIN)), (vi)((size & 0xff) != 0), vf_load(scales + i), u->output);
+        vf_store(t->c + i, (vf)(((vi)d & wrapped) | ((vi)vf_load(t->c + i) & ~wrapped)));
+    }
+}
+
 /* Products are exact in float32, so are they scaled to the grid, and conversion truncates: the sum of integers is the
  * model itself. Runs under rounding toward zero, for the conversion of the sum. */
 INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, uint32_t *shared)
@@ -80,7 +109,8 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
         }
     low = (low <= INTEGER_LOW + 2 * WIDE_BIAS) | (high > INTEGER_HIGH + 2 * WIDE_BIAS);
     float special[TILE_ROWS * WIDE_GROUPS * VL];
-    const int rare = __builtin_expect(vi_sign_bits(low) != 0, 0) && integer_rare(t, u, special);
+    int32_t outside[TILE_ROWS * WIDE_GROUPS * VL];
+    const int rare = __builtin_expect(vi_sign_bits(low) != 0, 0) && integer_rare(t, u, special, outside);
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = floor + (vu){0};
     for (size_t k = 0; k < L; k++) {
         vf y[WIDE_GROUPS];
@@ -93,21 +123,28 @@ INLINE void integer_step(const step_tile *t, const step_rule *u, size_t groups, 
         }
     }
     for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
+    int32_t sums[TILE_ROWS * WIDE_GROUPS * VL];
+    float scales[TILE_ROWS * WIDE_GROUPS * VL];
+    int wrapped = 0;
+    if (L > 8) {
+        low = high = vi_set(0);
+        for (int r = 0; r < TILE_ROWS; r++)
+            for (size_t g = 0; g < groups; g++) low = vi_min(low, sum[r][g]), high = vi_max(high, sum[r][g]);
+        wrapped = vi_sign_bits((low < WRAP_REACH + INT32_MIN) | (high > INT32_MAX - WRAP_REACH)) != 0;
+        if (__builtin_expect(wrapped, 0))
+            for (int r = 0; r < TILE_ROWS; r++)
+                for (size_t g = 0; g < groups; g++) vi_store(sums + (size_t)r * W + g * VL, sum[r][g]), vf_store(scales + (size_t)r * W + g * VL, scale[r][g]);
+    }
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
-            vf d = vf_of_integers(sum[r][g]);
-            if (u->output == CM_RNE_F16) d = (vf)((vi)d | ((vi)(vi_truncate(d) != sum[r][g]) & 1)); /* round to odd */
-            d *= (vf)((254 << 23) - (vi)scale[r][g]); /* one over the scale */
-            if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
-            else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
-            if (__builtin_expect(rare, 0)) {
-                const vf c = vf_load(t->c + (size_t)r * W + g * VL);
-                const vi e = (vi)((vu)c << 1 >> 24) - 127;
-                const vi outside = (e > INTEGER_HIGH) | ((e <= INTEGER_LOW) & (c != (vf){0}));
-                d = (vf)(((vi)vf_load(special + (size_t)r * W + g * VL) & outside) | ((vi)d & ~outside));
-            }
-            vf_store(t->c + (size_t)r * W + g * VL, d);
+            const vf d = vf_of_integers(sum[r][g]);
+            const vi lost = u->output == CM_RNE_F16 ? vi_truncate(d) != sum[r][g] : vi_set(0);
+            vf_store(t->c + (size_t)r * W + g * VL, integer_output(d, lost, scale[r][g], u->output));
         }
+    if (__builtin_expect(wrapped, 0)) integer_wrapped(t, u, groups, sums, scales);
+    if (__builtin_expect(rare, 0))
+        for (size_t i = 0; i < TILE_ROWS * W; i++)
+            if (outside[i]) t->c[i] = special[i];
 }
 
 INLINE void integer_groups(const step_tile *t, const step_rule *u, size_t groups, uint32_t *shared)

@@ -316,7 +316,7 @@ cdef class FusedCodes:
         need(0 <= way <= 4, "fused_codes: unknown way")
         need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
                           and narrow_enough(&self.args.b)), "fused_codes: not narrow")
-        need(way < 2 or (fused_products <= (16 if way == 4 else 8) and scale_block == 0), "fused_codes: not for int32 sums")
+        need(way < 2 or (fused_products <= (8 if way == 3 else 16) and scale_block == 0), "fused_codes: not for int32 sums")
         need(way < 3 or (fraction_bits == 24 and output == 0 and c_min_exponent == -126
                          and (way == 3 or fused_products % 2 == 0)), "fused_codes: not a floored step")
         self.args.scale_block = scale_block
