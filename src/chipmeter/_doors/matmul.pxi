@@ -112,6 +112,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
         size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
         void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
+        int32_t integer_products
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
@@ -349,6 +350,10 @@ cdef bint narrow_enough(const cm_codes *f) noexcept:
     """Whether exponents lie in -15..16 and significands have at most 4 bits."""
     cdef int fields = 1 << (f.magnitude_bits - f.mantissa_bits)
     return f.mantissa_bits <= 3 and 1 - f.bias >= -15 and fields - 1 - f.bias <= 16
+
+
+def integer_products() -> int:
+    return active_matmul.integer_products
 
 
 def grouped_workspace() -> int:
