@@ -1,9 +1,13 @@
 """Times of training and serving come with intervals that widen where nothing was measured, and parts that add up."""
 
+import msgspec
 import pytest
 
 from chipmeter.chips import chip
 from chipmeter.cost import Plan, Serving, Shape, decode_step, first_token, training_step
+from chipmeter.cost.device import device
+from chipmeter.cost.serving import capacity, decode_parts
+from chipmeter.cost.software import gradient_bytes
 from chipmeter.workloads import preset
 
 PLAN = Plan(chips=64, batch=128, seq=8192, tensor=4, pipeline=4, virtual=5, context=2)
@@ -29,8 +33,6 @@ def test_chips_and_models_without_measurements_are_flagged_and_less_sure() -> No
 
 
 def test_a_third_more_work_of_recomputation_shows() -> None:
-    import msgspec
-
     base = training_step(preset("llama-3.1-70b"), chip("h100"), PLAN)
     again = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, recompute="full"))
     adapters = training_step("llama-3.1-70b", "h100", msgspec.structs.replace(PLAN, adapters=True))
@@ -39,8 +41,6 @@ def test_a_third_more_work_of_recomputation_shows() -> None:
 
 
 def test_experts_narrow_formats_and_pools_have_factors_of_their_own() -> None:
-    import msgspec
-
     moe = training_step("deepseek-v3", "gb200", msgspec.structs.replace(PLAN, chips=256, expert=64, format="fp8"))
     assert moe.parts["experts"] > 0
     apart = msgspec.structs.replace(LOAD, pools=True, split_requests=True, chips=16)
@@ -64,3 +64,29 @@ def test_what_no_run_of_a_family_had_widens_the_interval() -> None:
     assert group.parts["tensor"] > 0
     assert group.high / group.seconds > alone.high / alone.seconds
     assert group.low / group.seconds < alone.low / alone.seconds
+
+
+def test_software_never_seen_on_a_chip_is_flagged_and_less_sure() -> None:
+    seen = decode_step("llama-3.1-70b", "b200", LOAD, engine="vllm")
+    unseen = decode_step("llama-3.1-70b", "b200", LOAD, engine="mine")
+    assert not seen.outside
+    assert unseen.outside
+    assert unseen.high / unseen.low > seen.high / seen.low
+    assert training_step("llama-3.1-70b", "h100", PLAN, software="torchtitan").outside
+
+
+def test_engines_that_give_pages_as_answers_grow_serve_more_at_once() -> None:
+    model, load = Shape.of(preset("llama-3.1-70b")), msgspec.structs.replace(LOAD, chips=1, prompt=1024, answer=8192)
+    whole, growing = (capacity(model, device("h200"), load, grows=grows) for grows in (False, True))
+    assert growing / whole == pytest.approx((1024 + 8192) / (1024 + 4096))
+
+
+def test_prompts_that_begin_in_one_step_are_read_together() -> None:
+    model, short = Shape.of(preset("llama-3.1-70b")), msgspec.structs.replace(LOAD, prompt=128, answer=128)
+    parts = [decode_parts(model, device("h100"), short, batch)["prefill"] / (batch - 1) for batch in (64.0, 2048.0)]
+    assert parts[1] < 0.7 * parts[0]
+
+
+def test_the_memory_of_a_plan_follows_what_its_software_keeps_gradients_in() -> None:
+    assert {gradient_bytes(name) for name in ("dgxc", "mbridge", "mlperf")} == {2}
+    assert {gradient_bytes(name) for name in ("megatron", "torchtitan", "mine")} == {4}

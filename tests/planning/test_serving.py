@@ -31,8 +31,11 @@ def test_limits_hold_and_the_order_is_that_of_the_objective() -> None:
         assert one.ttft.seconds >= first_token(SHAPE, "h100", one.load).seconds
         assert one.load.pools == (one.readers > 0)
         assert one.chips <= 8
-        assert one.dollars_per_million_tokens == pytest.approx(2.0 * one.chips / 3600 / one.tokens_per_second * 1e6)
-    rates = [one.tokens_per_second for one in found.deployments]
+        assert one.dollars_per_million_tokens.expected == pytest.approx(
+            2.0 * one.chips / 3600 / one.tokens_per_second.expected * 1e6
+        )
+        assert one.dollars_range.low < one.dollars_range.expected < one.dollars_range.high
+    rates = [one.tokens_per_second.expected for one in found.deployments]
     assert rates == sorted(rates, reverse=True)
     quick = best_serving(SHAPE, objective="tpot", **ASKED)
     assert quick.best.tpot.seconds == min(one.tpot.seconds for one in quick.deployments)
@@ -40,7 +43,9 @@ def test_limits_hold_and_the_order_is_that_of_the_objective() -> None:
 
 
 def test_looser_limits_never_serve_less() -> None:
-    rates = [best_serving(SHAPE, tpot=limit, **ASKED).best.tokens_per_second for limit in (0.02, 0.03, 0.06, 1.0)]
+    rates = [
+        best_serving(SHAPE, tpot=limit, **ASKED).best.tokens_per_second.expected for limit in (0.02, 0.03, 0.06, 1.0)
+    ]
     assert rates == sorted(rates)
 
 
@@ -53,14 +58,14 @@ def test_copies_that_read_prompts_keep_up_with_those_that_answer() -> None:
     asked = {**ASKED, "chips": 16, "prompt": 8192, "tpot": 0.03}
     apart = best_serving(SHAPE, disaggregated=True, **asked)
     for one in apart.deployments:
-        requests = one.tokens_per_second / one.load.answer
+        requests = one.tokens_per_second.expected / one.load.answer
         reading = prompt_step(SHAPE, "h100", msgspec.structs.replace(one.reader, sequences=1.0)).seconds
         assert requests * reading <= READERS_BUSY * one.readers
         assert one.layout.startswith(f"prompts on {one.readers} x TP {one.reader.chips}, answers on {one.copies} x TP")
     together = best_serving(SHAPE, disaggregated=False, **asked)
     assert all(one.reader is None for one in together.deployments)
     either = best_serving(SHAPE, **asked).best
-    assert either == max(apart.best, together.best, key=lambda one: one.tokens_per_second)
+    assert either == max(apart.best, together.best, key=lambda one: one.tokens_per_second.expected)
 
 
 def test_pools_apart_need_chips_for_both_and_measured_prompts() -> None:

@@ -54,3 +54,9 @@ def test_held_out_errors_come_from_rows_left_out() -> None:
 
     assert held_out_errors(refit, measured).tolist() == [0.0] * 8  # type: ignore[arg-type]
     assert seen == [6, 6, 6, 6]
+
+
+def test_two_measurements_of_one_configuration_are_no_pair() -> None:
+    swapped = answers(expected=np.array([2.0, 1.0, 4.0]), slices=["a", "a", "a"])
+    assert score(swapped).pairs_right == pytest.approx(2 / 3)
+    assert score(swapped._replace(configurations=["k", "k", "l"])).pairs_right == 1.0

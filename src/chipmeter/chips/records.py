@@ -73,6 +73,8 @@ class Chip(_Record, frozen=True, kw_only=True):
     peak : dict of str to Figure
         Dense matrix-engine rate in FLOP/s (OP/s for integers) by number format; a format that is absent has no
         matrix-engine rate on this chip.
+    logical_cores : int
+        Ranks that its software makes of one chip by default: those that programs, tables and collectives count.
     vector : Figure or None
         FLOP/s in fp32 of the units beside the matrix engine.
     memory, memory_bandwidth : Figure
@@ -99,6 +101,7 @@ class Chip(_Record, frozen=True, kw_only=True):
     aliases: tuple[str, ...] = ()
     process: str | None = None
     cores: str | None = None
+    logical_cores: int = 1
     clock: Figure | None = None
     matrix_unit: str | None = None
     onchip: str | None = None
@@ -117,6 +120,8 @@ class Chip(_Record, frozen=True, kw_only=True):
     notes: str | None = None
 
     def __post_init__(self) -> None:
+        if self.logical_cores < 1:
+            raise ValueError(f"logical_cores must be 1 or more, got {self.logical_cores}")
         if not self.peak:
             raise ValueError("peak must name at least one number format")
         for field in ("peak", "energy_per_flop", "units"):

@@ -147,11 +147,9 @@ def _thinned(level: Level, stride: int) -> Level:
     return replace(level, axes=tuple(axes) or (1,), bandwidth=rate * max(len(axes), 1) / len(level.axes))
 
 
-CORES = {"trn1": 2, "inf2": 2, "trn2": 4, "trn3": 4}
-"""Ranks of one Neuron chip: NeuronCores, in pairs on trn2 and trn3 (LNC=2, the default)."""
-
 DMA = {"trn1": 272e9, "inf2": 272e9, "trn2": 368e9, "trn3": 528e9}
-"""Bytes/s of a Neuron chip's 16 DMA engines, which also move what stays in the chip (AWS documentation)."""
+"""Bytes/s of a Neuron chip's 16 DMA engines, which also move what stays in the chip (AWS documentation); an unpublished
+one's are taken to be the fastest published."""
 
 ULTRASERVER = 256e9
 """Bytes/s of one trn2 chip along the ring of four instances, both directions together (AWS documentation)."""
@@ -190,8 +188,10 @@ def topology(system: str, ranks: int = 0) -> Topology:
     up = _merged(entry.scale_up if entry else None, chip.scale_up)
     out = _merged(entry.scale_out if entry else None, chip.scale_out)
     chips = entry.chips if entry else 0
-    cores = CORES.get(chip.id, 1)
-    levels = [] if cores == 1 else [Level("DMA in the chip", "switch", DMA[chip.id] / cores, cores)]
+    cores = chip.logical_cores
+    levels = (
+        [] if cores == 1 else [Level("DMA in the chip", "switch", DMA.get(chip.id, max(DMA.values())) / cores, cores)]
+    )
     inside = _inside(chip, up, chips)
     if inside > 1 and up is not None:
         if up.bandwidth is None:

@@ -42,9 +42,9 @@ class Constants(msgspec.Struct, frozen=True, kw_only=True):
     groups : dict of str to (float, float)
         Bounds in place of `low` and `high` for rows of a group; ``new GROUP`` or ``new`` where the model is not among `known`.
     known : tuple of str
-        Models and chips among the rows.
+        Models, chips, and software on chips (`run_on`) among the rows.
     transfer : float
-        Log error added where they are carried to another chip; measured for whole programs, see `data/transfer.toml`.
+        Log error added where they are carried to another chip, or to software not seen on it; measured for whole programs, see `data/transfer.toml`.
     source, date : str
     """
 
@@ -74,6 +74,15 @@ def group_levels(group: str) -> tuple[str, ...]:
     ('low dense of mbridge', 'low dense')
     """
     return tuple(dict.fromkeys((group, group.partition(" of ")[0])))
+
+
+def run_on(software: str, chip: str) -> str:
+    """Name software on a chip, as the constants know it.
+
+    >>> run_on("vllm", "h200")
+    'vllm on h200'
+    """
+    return f"{software} on {chip}"
 
 
 def log_bounds(found: Constants, group: str, *, model: bool = True, chip: bool = True) -> tuple[float, float]:

@@ -49,6 +49,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         Chips of one scale-up domain.
     array : float
         Rows and columns of a systolic array, which sizes are padded to; 0 for chips that deal tiles to cores.
+    logical_cores : int
+        Ranks that software makes of one chip.
     """
 
     id: str
@@ -63,6 +65,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     network: float
     domain: int
     array: float = 0.0
+    logical_cores: int = 1
 
     @property
     def family(self) -> str:
@@ -81,10 +84,6 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
         return max(self.peak.values())
 
 
-LOGICAL_CORES = {"trn1": 2, "trn2": 4, "trn3": 4, "trn4": 4, "inf2": 2}
-"""Logical cores of a chip whose software counts those and not chips."""
-
-
 def one_core(chip: Device) -> Device:
     """Return one logical core of a chip whose software counts cores; any other chip as it is.
 
@@ -92,9 +91,9 @@ def one_core(chip: Device) -> Device:
     >>> one_core(whole).bandwidth == whole.bandwidth / 4
     True
     """
-    cores = LOGICAL_CORES.get(chip.id, 1)
+    cores = chip.logical_cores
     return chip if cores == 1 else msgspec.structs.replace(
-        chip, peak={name: rate / cores for name, rate in chip.peak.items()}, bandwidth=chip.bandwidth / cores,
+        chip, logical_cores=1, peak={name: rate / cores for name, rate in chip.peak.items()}, bandwidth=chip.bandwidth / cores,
         memory=chip.memory / cores, link=chip.link / cores, network=chip.network / cores, domain=chip.domain * cores,
     )  # fmt: skip
 
@@ -148,4 +147,5 @@ def _reduce(record: Chip) -> Device:
         network=out.bandwidth.value if out is not None and out.bandwidth is not None else 25e9,
         domain=(up.domain if up is not None else None) or 1,
         array=float((efficiency(record).array or (0, 0))[0]),
+        logical_cores=record.logical_cores,
     )

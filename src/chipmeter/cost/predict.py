@@ -10,13 +10,22 @@ import msgspec
 import numpy as np
 
 from chipmeter.chips import Chip
-from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip
-from chipmeter.cost.device import LOGICAL_CORES, Device, device, one_core
+from chipmeter.cost.constants import Constants, book, log_bounds, nearest_chip, run_on
+from chipmeter.cost.device import Device, device, one_core
 from chipmeter.cost.distinct import Value
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.ranges import Range
-from chipmeter.cost.serving import Serving, capacity, decode_parts, first_parts, prompt_seconds
+from chipmeter.cost.serving import (
+    GROWING,
+    Serving,
+    capacity,
+    decode_parts,
+    eager_seconds,
+    first_parts,
+    prompt_seconds,
+    wait_of,
+)
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.training import PRIORS, model_flops, step_parts
 from chipmeter.workloads import Architecture, preset
@@ -31,7 +40,8 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     ----------
     seconds, low, high : float
     outside : bool
-        Whether model or chip is outside what the constants were fitted on; the interval is wider then.
+        Whether the model, the chip or the software on it is outside what the constants were fitted on; the interval is
+        wider then.
     parts : dict of str to float
         Seconds of each part; they add up to `seconds` unless the floor of the chip's peak holds.
     source : str
@@ -81,7 +91,7 @@ class Predictions(NamedTuple):
 
 
 def weigh(
-    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, names: tuple[str, str],
+    found: Constants, parts: Mapping[str, Value], factors: Mapping[str, Value], floor: Value, names: tuple[str, str, str] | tuple[str, str],
     group: str, unseen: Mapping[str, float] = MappingProxyType({}),
 ) -> Predictions:  # fmt: skip
     """Weigh the parts of programs by fitted constants, and put the interval of a group around the sums.
@@ -95,8 +105,8 @@ def weigh(
         Exponents of the factors that apply.
     floor : float or ndarray
         Seconds that nothing may fall below.
-    names : (str, str)
-        Model and chip, as the constants know them.
+    names : (str, str, str) or (str, str)
+        Model, chip and, where several were measured, software on the chip, as the constants know them.
     group : str
     unseen : mapping of str to float
         The log error of parts whose weight no measured run determined.
@@ -109,7 +119,7 @@ def weigh(
     for part in weighed.values():
         total = total + part
     total = np.maximum(total, floor)
-    model, chip = (name in found.known for name in names)
+    model, chip = names[0] in found.known, set(names[1:]) <= set(found.known)
     low, high = (min(bound, 0.0) if side == 0 else max(bound, 0.0) for side, bound in enumerate(
         log_bounds(found, group, model=model, chip=chip)
     ))  # fmt: skip
@@ -173,7 +183,8 @@ def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "m
     parts = step_parts(shape, on, plans)
     # A weight that stands where its fit began was moved by no measured run.
     unseen = {name: spread for name, (start, spread) in PRIORS.items() if found.values.get(name) == start}
-    return weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), (shape.name, on.id), group, unseen)
+    names = shape.name, on.id, run_on(software, on.id)
+    return weigh(found, parts, factors, work / plans.chips / on.rate(plans.format), names, group, unseen)
 
 
 LEAST_ROWS = 100
@@ -211,7 +222,7 @@ class _Runs(msgspec.Struct, frozen=True):
     def of(cls, model: Model, chip: Chip | str, load: Serving, engine: str) -> _Runs:
         on = device(chip)
         software = SOFTWARE[on.family]
-        cores = LOGICAL_CORES.get(on.id, 1)
+        cores = on.logical_cores
         return cls(
             _shape(model),
             one_core(on),
@@ -235,17 +246,16 @@ class _Runs(msgspec.Struct, frozen=True):
         names = [f"engine:{engine}", f"chip:{near}", f"mode:{self.mode}", f"format:{load.format}"]
         names += [f"engine on:{engine} {near}"]
         names += [f"split:{engine} {self.mode}"] if load.split_requests else []
-        names += [f"apart:{engine} {near} {load.format}"] if load.pools else []
-        factors = dict.fromkeys(names, 1.0)
-        if load.pools:
-            factors |= {"crowd apart": float(np.log2(max(load.sequences, 1.0))) / 10}
-            factors |= {"size apart": float(np.log2(load.chips)) / 10}
-        return factors
+        return dict.fromkeys(names, 1.0)
 
-    def first_factors(self, values: Mapping[str, float]) -> dict[str, float]:
-        """Name the factors of the time to the first token."""
-        own = {f"engine mode:{self.engine} {self.mode}": 1.0, f"engine kind:{self.engine} {self.kind}": 1.0}
-        return self.factors(values) | own
+    @property
+    def names(self) -> tuple[str, str, str]:
+        return self.shape.name, self.on.id, run_on(self.engine, self.on.id)
+
+    @property
+    def room(self) -> float:
+        """Count the requests that the memory holds at once."""
+        return capacity(self.shape, self.on, self.load, grows=self.engine in GROWING)
 
     @property
     def floor(self) -> float:
@@ -280,12 +290,11 @@ def decode_step(
     """
     runs = _Runs.of(model, chip, load, engine)
     found = book("serving")["serving"][runs.name]
-    batch = load.sequences if alone else min(load.sequences, capacity(runs.shape, runs.on, runs.load))
+    batch = load.sequences if alone else min(load.sequences, runs.room)
     parts = decode_parts(runs.shape, runs.on, runs.load, batch)
     if alone:
         parts["prefill"] = 0.0
-    names = runs.shape.name, runs.on.id
-    return weigh(found, parts, runs.factors(found.values), runs.floor, names, runs.group).one()
+    return weigh(found, parts, runs.factors(found.values), runs.floor, runs.names, runs.group).one()
 
 
 def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = "vllm") -> Prediction:
@@ -300,10 +309,10 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     runs = _Runs.of(model, chip, load, engine)
     found = book("serving")["serving"][f"first_{runs.name}"]
     step = decode_step(runs.shape, chip, load, engine=engine).seconds
-    factors = runs.first_factors(found.values)
-    factors["crowd"] = float(np.log2(max(load.sequences, 1.0))) / 10
-    parts = first_parts(runs.shape, runs.on, runs.load, step, capacity(runs.shape, runs.on, runs.load))
-    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
+    factors = runs.factors(found.values) | {"crowd": float(np.log2(max(load.sequences, 1.0))) / 10}
+    parts = first_parts(runs.shape, runs.on, runs.load, step, runs.room)
+    parts[wait_of(runs.engine, found.values)] = parts.pop("wait")
+    return weigh(found, parts, factors, 0.0, runs.names, runs.group).one()
 
 
 def prompt_step(
@@ -334,6 +343,7 @@ def prompt_step(
     found = book("serving")["serving"][f"first_{runs.name}"]
     if found.rows < LEAST_ROWS:
         return None
-    factors = runs.first_factors(found.values)
+    factors = runs.factors(found.values)
     parts = {"own": prompt_seconds(runs.shape, runs.on, runs.load, prompts=load.sequences, before=before)}
-    return weigh(found, parts, factors, 0.0, (runs.shape.name, runs.on.id), runs.group).one()
+    parts["eager"] = eager_seconds(runs.shape)
+    return weigh(found, parts, factors, 0.0, runs.names, runs.group).one()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import msgspec
 import numpy as np
@@ -28,13 +29,25 @@ STEP_PRIORS: dict[str, tuple[float, float]] = {
 """Weight of each part of a decode step before any row is seen, and how far it may move. ``layers``, ``moe_layers``
 and ``syncs`` are microseconds per layer, per layer of experts and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
 
-FIRST_PARTS = ("own", "burst", "turn", "full", "scores", "wait")
+FIRST_PARTS = ("own", "joined", "burst", "turn", "full", "scores", "eager", "wait")
 
 FIRST_PRIORS: dict[str, tuple[float, float]] = {
-    "own": (1.3, 0.4), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.3, 1.0), "scores": (5.0, 1.0), "wait": (15.0, 0.7),
+    "own": (1.3, 0.4), "joined": (1.0, 0.7), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.6, 0.3), "scores": (5.0, 1.0),
+    "eager": (3.0, 0.8), "wait": (15.0, 0.7),
 }  # fmt: skip
-"""Of the time to the first token: the prompt itself, the prompts in front of it, the step in progress, waiting for
-cache space, attention scores that pass through memory where kernels are not fused, and milliseconds of software."""
+"""Of the time to the first token: the prompt itself, those that begin in the same step, the prompts in front of it, the step
+in progress, waiting for cache space, attention scores that pass through memory where kernels are not fused, tenths of a
+millisecond per layer (prompts run outside captured graphs), and milliseconds of software, which each engine has its own of."""
+
+ALONE = 32.0
+"""Requests beyond which pools of prompt readers are taken to grow with the load (rows do not state them)."""
+
+GROWING = ("vllm", "sglang")
+"""Engines that give a request pages as its answer grows; others set its whole cache aside as it begins."""
+
+
+CHUNK = 8192.0
+"""Tokens of prompts that engines read in one step at most (the usual setting of the three that were measured)."""
 
 
 class Serving(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +106,11 @@ def weight_bytes(model: Shape, format: str, stored: float | None = None) -> floa
     return (model.parameters - tables) * (stored or WIDTH.get(format, 2.0)) + 2.0 * tables
 
 
-def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88) -> float:
-    """Count the requests whose whole cache fits beside the weights; at least one."""
+def capacity(model: Shape, chip: Device, load: Serving, spare: float = 0.88, *, grows: bool = False) -> float:
+    """Count the requests whose whole cache fits beside the weights, or as much as they have on average; at least one."""
     room = load.chips * chip.memory * spare - weight_bytes(model, load.format, load.stored)
     copies = load.chips if model.latent and not load.split_requests else 1.0
-    whole = load.prompt + load.answer
+    whole = load.context if grows else load.prompt + load.answer
     tokens = math.ceil(whole / load.page) * load.page if load.page > 1 else whole
     each = model.cached(tokens) * load.cache_width * copies
     return max(1.0, room / each)
@@ -159,7 +172,9 @@ def prompt_seconds(model: Shape, chip: Device, load: Serving, *, prompts: float 
     total = _products(chip, load.format, layer_shapes(model, tokens, split, g), load.weight_width)
     if model.moe_layers:
         flops = 2.0 * tokens * model.active * model.expert_weights * model.moe_layers
-        total += flops / (g * chip.rate(load.format) * 0.6)
+        hit = model.experts * (1.0 - (1.0 - model.active / model.experts) ** tokens)
+        read = model.moe_layers * hit * model.expert_weights * load.stored
+        total += max(flops / (g * chip.rate(load.format) * 0.6), read / (g * chip.bandwidth))
 
     def attention(seq: float) -> float:
         return attention_forward(
@@ -216,7 +231,11 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     reduce = 0.0 if load.split_requests else 2.0 * model.layers * collective_seconds(
         chip, "all-reduce", rows * model.hidden * 2.0, g, engine=True
     )  # fmt: skip
-    prefill = 0.0 if load.pools else max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load) / load.answer
+    prefill = 0.0
+    if not load.pools:
+        # As many requests end in a step as begin, and the prompts of those that begin are read together.
+        joined = max(1.0, min(batch / load.answer, CHUNK / load.prompt))
+        prefill = max(batch - 1.0, 0.0) * prompt_seconds(model, chip, load, prompts=joined) / joined / load.answer
     return {
         "linear": linear,
         "experts": experts,
@@ -250,11 +269,25 @@ def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: fl
     own = prompt_seconds(model, chip, load)
     beyond = max(0.0, load.sequences / room - 1.0)
     scores = model.layers * model.heads * load.prompt**2 * 8.0 / (load.chips * chip.bandwidth) * load.sequences
+    crowd = min(load.sequences, ALONE) if load.pools and not chip.array else load.sequences
     return {
         "own": own,
-        "burst": (load.sequences - 1.0) / 2.0 * own if load.sequences > 1 else 0.0,
+        "joined": min(load.sequences, room) / load.answer * own,
+        "burst": (crowd - 1.0) / 2.0 * own if crowd > 1 else 0.0,
         "turn": step,
         "full": beyond * load.answer * step,
         "scores": scores if chip.family == "trainium" else 0.0,
+        "eager": eager_seconds(model),
         "wait": 1e-3,
     }
+
+
+def eager_seconds(model: Shape) -> float:
+    """Tenths of a millisecond for each layer of a pass outside a captured graph, two for a layer of experts."""
+    return (model.layers + model.moe_layers) * 1e-4
+
+
+def wait_of(engine: str, values: Mapping[str, float] | None = None) -> str:
+    """Name the software's share of a first token: the engine's own, where runs of it were measured."""
+    own = f"wait {engine}"
+    return own if values is None or own in values else "wait"

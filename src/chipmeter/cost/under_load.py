@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from chipmeter.chips import Chip, Price, PriceKind, System
-from chipmeter.cost.device import LOGICAL_CORES, device, one_core
+from chipmeter.cost.device import device, one_core
 from chipmeter.cost.memory import weight_bytes
 from chipmeter.cost.predict import decode_step, first_token
 from chipmeter.cost.ranges import Range
@@ -148,7 +148,7 @@ class _Loop:
         self.model, self.chip, self.load, self.copies, self.readers = model, chip, load, copies, readers
         self.chunk, self.draft, self.engine, self.formats = chunk, draft, engine, formats
         self.shape, on = Shape.of(model), device(chip)
-        cores = LOGICAL_CORES.get(on.id, 1)
+        cores = on.logical_cores
         self.room = math.floor(
             capacity(self.shape, one_core(on), msgspec.structs.replace(load, chips=load.chips * cores))
         )

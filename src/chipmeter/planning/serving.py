@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import msgspec
 
 from chipmeter.chips import Chip, Price, PriceKind, System
 from chipmeter.cost.predict import Prediction, decode_step, first_token, prompt_step
+from chipmeter.cost.ranges import Range
 from chipmeter.cost.serving import Serving, capacity, weight_bytes
 from chipmeter.planning.site import Model, Site, find_site, whole
 from chipmeter.planning.space import LEAST_TENSOR, divisors
@@ -33,6 +34,7 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    chip : str
     load : Serving
         Of one copy of the model that answers: its chips, the requests in flight, formats, whether attention is
         data-parallel, and whether other copies read the prompts.
@@ -42,20 +44,24 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     readers : int
     tpot, ttft : Prediction
         Seconds between tokens, and to the first one, with intervals.
-    tokens_per_second : float
+    tokens_per_second : Range
         New tokens of all copies.
-    dollars_per_million_tokens : float or None
+    dollars_per_million_tokens : Range or None
         None where no price is known.
     room : float
         Requests whose cache fits beside the weights on one copy.
     """
 
+    unit: ClassVar[str] = "token"
+    joules_range: ClassVar[None] = None
+
+    chip: str
     load: Serving
     copies: int
     tpot: Prediction
     ttft: Prediction
-    tokens_per_second: float
-    dollars_per_million_tokens: float | None
+    tokens_per_second: Range
+    dollars_per_million_tokens: Range | None
     room: float
     reader: Serving | None = None
     readers: int = 0
@@ -63,7 +69,23 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def chips(self) -> int:
         """Chips of all copies."""
-        return self.copies * self.load.chips + self.readers * (0 if self.reader is None else self.reader.chips)
+        return _chips(self.load, self.copies, self.reader, self.readers)
+
+    @property
+    def units(self) -> float:
+        """Tokens of the answers to all requests in flight."""
+        return self.copies * self.load.sequences * self.load.answer
+
+    @property
+    def seconds_range(self) -> Range:
+        """Low, expected and high seconds of answering all requests in flight."""
+        return self.units / self.tokens_per_second
+
+    @property
+    def dollars_range(self) -> Range | None:
+        """Low, expected and high dollars of answering all requests in flight; None where no price is known."""
+        paid = self.dollars_per_million_tokens
+        return None if paid is None else paid * (self.units / 1e6)
 
     @property
     def layout(self) -> str:
@@ -71,6 +93,10 @@ class Deployment(msgspec.Struct, frozen=True, kw_only=True):
         load = self.load
         reading = "" if self.reader is None else f"prompts on {self.readers} x {_group(self.reader)}, answers on "
         return f"{reading}{self.copies} x {_group(load)}, {load.format}, {load.sequences:g} requests in flight each"
+
+
+def _chips(load: Serving, copies: int, reader: Serving | None, readers: int) -> int:
+    return copies * load.chips + readers * (0 if reader is None else reader.chips)
 
 
 def _group(load: Serving) -> str:
@@ -212,7 +238,7 @@ def best_serving(
 
 def _key(one: Deployment, objective: ServingObjective) -> tuple[float, float]:
     times = {"tokens_per_second": 0.0, "tpot": one.tpot.seconds, "ttft": one.ttft.seconds}
-    return times[objective], -one.tokens_per_second
+    return times[objective], -one.tokens_per_second.expected
 
 
 def _layouts(
@@ -295,12 +321,15 @@ def _deployment(
     site: Site, load: Serving, between: Prediction, first: Prediction, room: float, copies: int,
     reader: Serving | None = None, readers: int = 0,
 ) -> Deployment:  # fmt: skip
-    rate = copies * load.sequences * load.answer / (first.seconds + (load.answer - 1.0) * between.seconds)
-    one = Deployment(
-        load=load, copies=copies, tpot=between, ttft=first, tokens_per_second=rate, dollars_per_million_tokens=None,
-        room=room, reader=reader, readers=readers,
+    answered = Range(
+        first.low + (load.answer - 1.0) * between.low,
+        first.seconds + (load.answer - 1.0) * between.seconds,
+        first.high + (load.answer - 1.0) * between.high,
+    )
+    rate = copies * load.sequences * load.answer / answered
+    chips = _chips(load, copies, reader, readers)
+    paid = None if site.paid is None else site.paid * (chips / 3600.0 * 1e6) / rate
+    return Deployment(
+        chip=site.chip.id, load=load, copies=copies, tpot=between, ttft=first, tokens_per_second=rate,
+        dollars_per_million_tokens=paid, room=room, reader=reader, readers=readers,
     )  # fmt: skip
-    if site.price is None:
-        return one
-    paid = site.price.dollars_per_chip_hour * one.chips / 3600.0 / rate * 1e6
-    return msgspec.structs.replace(one, dollars_per_million_tokens=paid)

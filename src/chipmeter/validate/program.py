@@ -18,6 +18,9 @@ Priors = Mapping[str, tuple[float, float]]
 
 LEAST_IN_GROUP = 15
 
+ALONE, FOLDS = 16, 6
+"""Models that are each left out alone, and the folds that more are dealt to: two left out together may miss less than one."""
+
 
 def fit_program(
     terms: Terms,
@@ -30,6 +33,7 @@ def fit_program(
     source: str,
     factor_spread: float = 0.1,
     scale: float = 0.06,
+    runs: Sequence[str] = (),
 ) -> Constants:
     """Fit the weights and factors of a program, and the intervals by group.
 
@@ -43,6 +47,8 @@ def fit_program(
     priors : mapping of str to (start, spread)
     models, chips, groups : sequence of str, (rows,)
     source : str
+    runs : sequence of str, (rows,)
+        The software of each row on its chip, where several were measured.
     """
 
     def refit(rows: Mask) -> Callable[[Mask], Array]:
@@ -54,7 +60,8 @@ def fit_program(
     random = held_out_errors(refit, measured)
     apart = random.copy()
     order = {name: number for number, name in enumerate(sorted(set(models)))}
-    fold = np.array([order[name] % 6 for name in models])
+    folds = len(order) if len(order) <= ALONE else FOLDS
+    fold = np.array([order[name] % folds for name in models])
     for number in sorted(set(fold.tolist())):
         test = fold == number
         if not test.all():
@@ -65,20 +72,22 @@ def fit_program(
         if here.sum() >= LEAST_IN_GROUP:
             bounds[name] = conformal(random[here])
             bounds[f"{NEW} {name}"] = conformal(np.concatenate([apart[here], -apart[here]]))
-    whole = np.concatenate([apart, random]) if len(set(models)) > 1 else random * 1.5
+    whole = apart if len(set(models)) > 1 else random * 1.5
     bounds[NEW] = conformal(np.concatenate([whole, -whole]))
-    known = (*sorted(set(models)), *sorted(set(chips)))
+    known = (*sorted(set(models)), *sorted(set(chips)), *sorted(set(runs)))
     return msgspec.structs.replace(summary(values, errors, random, source), groups=bounds, known=known)
 
 
 def predict_program(
-    found: Constants, terms: Terms, models: Sequence[str], chips: Sequence[str], groups: Sequence[str]
-) -> tuple[Array, Array, Array, NDArray[np.bool_]]:
-    """Predict with fitted constants: expected, low, high, and whether model or chip were never seen."""
+    found: Constants, terms: Terms, models: Sequence[str], chips: Sequence[str], groups: Sequence[str],
+    runs: Sequence[str] | None = None,
+) -> tuple[Array, Array, Array, NDArray[np.bool_]]:  # fmt: skip
+    """Predict with fitted constants: expected, low, high, and whether model, chip or software on the chip were never seen."""
     expected = evaluate(found.values, terms)
     known = set(found.known)
-    outside = np.array([not {model, chip} <= known for model, chip in zip(models, chips, strict=True)])
+    seen = np.array([{chip, run} <= known for chip, run in zip(chips, runs or chips, strict=True)])
+    outside = ~seen | np.array([model not in known for model in models])
     bounds = np.array(
-        [log_bounds(found, g, model=m in known, chip=c in known) for m, c, g in zip(models, chips, groups, strict=True)]
+        [log_bounds(found, g, model=m in known, chip=bool(c)) for m, c, g in zip(models, seen, groups, strict=True)]
     )
     return expected, np.maximum(expected * np.exp(bounds[:, 0]), terms.floor), expected * np.exp(bounds[:, 1]), outside

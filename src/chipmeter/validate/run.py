@@ -123,10 +123,57 @@ def validate(folder: str | os.PathLike[str] | None = None) -> Report:
     return report(folder)[0]
 
 
+NOT_RUN = frozenset(
+    [
+        "row_id",
+        "suite",
+        "source",
+        "date",
+        "metric",
+        "value",
+        "unit",
+        "notes",
+        "flag",
+        "spread_rel",
+        "n_obs",
+        "engine_version",
+        "model",
+        "engine",
+        "step_s",
+        "latency_us",
+        "ttft_ms",
+        "tpot_ms",
+        "tokens_s_per_accel",
+        "model_tflops_per_accel",
+        "mfu_pct",
+        "out_tok_s_total",
+        "out_tok_s_per_accel",
+        "power_W",
+        "power_w",
+        "energy_mJ",
+        "peak_mem_GiB",
+        "peak_mem_GB",
+    ]
+)
+"""Columns that do not say what was run: names, results, and two that are read as the model and its engine."""
+
+
+def configurations(table: Table, one: Answers) -> list[str]:
+    """Name what each answer's row ran: its inputs, the model as understood, and the engine without its version."""
+    names = [name for name in table.columns if name not in NOT_RUN]
+    found = []
+    for line, model in zip(one.lines.tolist(), one.models, strict=True):
+        cells = table.rows[line]
+        engine = (cells.get("engine") or "").split(" ")[0]
+        found.append("|".join([model, engine, *(cells.get(name) or "" for name in names)]))
+    return found
+
+
 def report(folder: str | os.PathLike[str] | None = None) -> tuple[Report, list[tuple[Table, Answers]]]:
     """Return the report of `validate` and the predictions behind it."""
     found, skipped = answers(folder)
-    return Report(tables=tuple(score(one) for _, one in found), skipped=tuple(skipped)), found
+    scores = (score(one._replace(configurations=configurations(table, one))) for table, one in found)
+    return Report(tables=tuple(scores), skipped=tuple(skipped)), found
 
 
 def write_rows(path: Path, found: list[tuple[Table, Answers]]) -> None:

@@ -32,6 +32,8 @@ class Answers(NamedTuple):
         Index of the row in the table.
     is_rate : bool
         Whether the quantity grows with speed, as tokens per second do.
+    configurations : sequence of str
+        What was run, where rows tell: two measurements of the same are no pair to rank. Empty: all rows differ.
     """
 
     table: str
@@ -46,12 +48,14 @@ class Answers(NamedTuple):
     models: Sequence[str]
     lines: NDArray[np.int64]
     is_rate: bool = False
+    configurations: Sequence[str] = ()
 
 
 class Score(msgspec.Struct, frozen=True, kw_only=True):
     """Errors of one table or slice; relative, `abs(predicted - measured) / measured`; `bias` is their mean with sign.
 
-    `pairs_right` is the share of pairs of rows, of one slice and more than `TIE` apart, whose faster one is named right.
+    `pairs_right` is the share of pairs of configurations, of one slice and more than `TIE` apart, whose faster one is named
+    right.
     """
 
     name: str
@@ -96,8 +100,10 @@ LARGEST_RANKED = 300
 """Rows of a slice that are compared pairwise; more are thinned out evenly."""
 
 
-def pairs_right(measured: Array, expected: Array) -> tuple[int, int]:
+def pairs_right(measured: Array, expected: Array, same: NDArray[np.int64] | None = None) -> tuple[int, int]:
     """Count the pairs that predictions order as the measurements do, and the pairs that differ.
+
+    Rows of one number in `same` measured one configuration and are not compared.
 
     >>> pairs_right(np.array([1.0, 2.0, 4.0]), np.array([1.0, 5.0, 4.0]))
     (2, 3)
@@ -105,8 +111,11 @@ def pairs_right(measured: Array, expected: Array) -> tuple[int, int]:
     if len(measured) > LARGEST_RANKED:
         thin = np.linspace(0, len(measured) - 1, LARGEST_RANKED).astype(np.int64)
         measured, expected = measured[thin], expected[thin]
+        same = None if same is None else same[thin]
     gap = np.log(measured[:, None] / measured)
     apart = gap > np.log1p(TIE)
+    if same is not None:
+        apart &= same[:, None] != same
     right = apart & (expected[:, None] > expected)
     return int(right.sum()), int(apart.sum())
 
@@ -119,10 +128,15 @@ def score(answers: Answers) -> Score:
         groups.setdefault(name, []).append(row)
     slices = tuple(_score(name, answers, null, np.array(groups[name])) for name in sorted(groups))
     whole = _score(answers.table, answers, null, np.arange(len(answers.measured)))
-    counts = [pairs_right(answers.measured[rows], answers.expected[rows]) for rows in map(np.array, groups.values())]
+    counts = [_pairs(answers, rows) for rows in map(np.array, groups.values())]
     right, compared = (sum(count) for count in zip(*counts, strict=True)) if counts else (0, 0)
     whole = msgspec.structs.replace(whole, pairs_right=right / compared if compared else 1.0)
     return msgspec.structs.replace(whole, slices=slices if len(slices) > 1 else ())
+
+
+def _pairs(answers: Answers, rows: NDArray[np.int64]) -> tuple[int, int]:
+    same = np.unique(np.array(answers.configurations), return_inverse=True)[1] if len(answers.configurations) else None
+    return pairs_right(answers.measured[rows], answers.expected[rows], None if same is None else same[rows])
 
 
 def _score(name: str, answers: Answers, null: Array, rows: NDArray[np.int64]) -> Score:
@@ -135,7 +149,7 @@ def _score(name: str, answers: Answers, null: Array, rows: NDArray[np.int64]) ->
     def mean(values: Array | NDArray[np.bool_]) -> float:
         return float(np.mean(values)) if len(values) else 0.0
 
-    right, compared = pairs_right(measured, expected)
+    right, compared = _pairs(answers, rows)
     return Score(
         name=name,
         pairs_right=right / compared if compared else 1.0,

@@ -8,15 +8,15 @@ from typing import NamedTuple
 import msgspec
 
 from chipmeter.cost.device import Device, one_core
-from chipmeter.cost.serving import Serving, capacity, weight_bytes
+from chipmeter.cost.serving import GROWING, Serving, capacity, weight_bytes
 from chipmeter.cost.shape import Shape
 from chipmeter.validate.hardware import hardware
 from chipmeter.validate.shapes import Shapes, find_shape
-from chipmeter.validate.tables import Table, number_or
+from chipmeter.validate.tables import Row, Table, number_or
 
 
 class Point(NamedTuple):
-    """One row understood."""
+    """One row understood: `batch` requests in flight on each copy of the model, `room` for all at once."""
 
     model: Shape
     chip: Device
@@ -67,12 +67,38 @@ def read_silicon(table: Table, row: int, shapes: Shapes) -> Point:
         chips *= 2
     load = Serving(
         chips=int(chips), sequences=number_or(cells, "concurrency_or_batch", 64), prompt=number_or(cells, "isl", 1024),
-        answer=number_or(cells, "osl", 1024), format=format, cache_width=1.0 if engine == "trtllm" and format != "bf16" else 2.0,
+        answer=number_or(cells, "osl", 1024), format=format, cache_width=_cached(model, engine, format),
         split_requests=bool(adp), pools=pools,
     )  # fmt: skip
-    room = capacity(model, chip, load)
-    batch = min(load.sequences, room)
-    return Point(model, chip, load, batch, room, engine, format, "disagg" if pools else "agg")
+    room, workers = (
+        capacity(model, chip, load, grows=engine in GROWING),
+        _workers(cells, load.sequences) if pools else 1.0,
+    )
+    batch = min(load.sequences / workers, room)
+    return Point(model, chip, load, batch, room * workers, engine, format, "disagg" if pools else "agg")
+
+
+def _cached(model: Shape, engine: str, format: str) -> float:
+    """Bytes of a cached element: one where weights have eight bits or less, but for experts outside TensorRT-LLM.
+
+    Rows do not state it. Read so, all of a chip's concurrencies that were measured without waiting fit its memory.
+    """
+    wide = format == "bf16" or (engine != "trtllm" and bool(model.experts) and not model.latent)
+    return 2.0 if wide else 1.0
+
+
+ONE_WORKER, SHARING = 32.0, 0.4
+"""Requests that one decode worker takes alone, and the power of the load beyond them that its workers grow by."""
+
+
+def _workers(cells: Row, requests: float) -> float:
+    """Count the decode workers that share the load: as stated, else as many as such a load is usually given.
+
+    Nearly all rows leave the number out. Over them the time per token grows as if pools grew by the 0.4th power of the
+    load: read as one worker, the weights of memory and products came out below what the hardware allows.
+    """
+    stated = re.search(r"workers=(\d+)", cells.get("decode_cfg") or "")
+    return float(stated.group(1)) if stated else max(1.0, requests / ONE_WORKER) ** SHARING
 
 
 def read_offline(table: Table, row: int, shapes: Shapes) -> Point:

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from chipmeter.cost.constants import Constants, book, nearest_chip
-from chipmeter.cost.device import LOGICAL_CORES, Device, one_core
+from chipmeter.cost.constants import Constants, book, nearest_chip, run_on
+from chipmeter.cost.device import Device, one_core
 from chipmeter.cost.plan import RECOMPUTE, Plan, Plans
 from chipmeter.cost.shape import Shape
+from chipmeter.cost.software import gradient_bytes
 from chipmeter.cost.terms import Terms, flags
 from chipmeter.cost.training import PARTS, PRIORS, model_flops, step_parts
 from chipmeter.validate.hardware import habits, hardware, kin
@@ -95,7 +96,7 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     notes, suite, accel = cells.get("notes") or "", cells.get("suite") or table.name, cells.get("accel") or ""
     model, chip = find_shape(cells.get("model") or "", notes, shapes), hardware(accel)
     seq = _int(table, row, "seq", usual_seq(model.name))
-    chips, cores = _int(table, row, "n_accel", 8), LOGICAL_CORES.get(chip.id, 1)
+    chips, cores = _int(table, row, "n_accel", 8), chip.logical_cores
     phase = cells.get("phase") or "pretrain"
     micro_stated = _int(table, row, "mbs", 1)
     tensor, pipeline = _int(table, row, "tp", 1), _int(table, row, "pp", 1)
@@ -120,14 +121,15 @@ def read_step(table: Table, row: int, shapes: Shapes) -> Step:
     if not (cells.get("vp") or "").strip() and pipeline > 1 and "weak" in suite:
         virtual = max(1, model.layers // pipeline // 2)
     sharding, recompute = (cells.get("sharding") or "").lower(), (cells.get("recompute") or "").lower()
+    software = suite.split("_")[0]
     format = precision_of(cells.get("precision") or "", chip, model.name, suite)
     plan = Plan(
         chips=chips * cores, batch=batch, seq=seq, micro=min(micro_stated, max(1, batch / replicas)), tensor=tensor,
         pipeline=pipeline, virtual=virtual, context=context, expert=_int(table, row, "ep", 8 if model.experts else 1),
         recompute=_recompute(recompute, cells, notes), zero=3 if "fsdp" in sharding or usually.sharded else 1, adapters="lora" in f"{phase} {notes}".lower(),
-        format="fp8" if format == "mxfp8" else format,
+        format="fp8" if format == "mxfp8" else format, gradient_bytes=gradient_bytes(software),
     )  # fmt: skip
-    return Step(model, chip, plan, _seconds(table, row, model, plan, chips, seq), suite.split("_")[0], format)
+    return Step(model, chip, plan, _seconds(table, row, model, plan, chips, seq), software, format)
 
 
 def _seconds(table: Table, row: int, model: Shape, plan: Plan, chips: int, seq: int) -> float:
@@ -178,8 +180,8 @@ def kind_of(step: Step) -> str:
 def training_terms(steps: list[Step], values: Mapping[str, float] | None = None) -> Terms:
     """Lay out the parts, factors and floor of many steps; chips without a factor in `values` take a relative's."""
     parts = {name: np.zeros(len(steps)) for name in PARTS}
-    for chip, model, format, adapters in {_alike(s): None for s in steps}:
-        rows = [row for row, s in enumerate(steps) if _alike(s) == (chip, model, format, adapters)]
+    for alike in {_alike(s): None for s in steps}:
+        rows = [row for row, s in enumerate(steps) if _alike(s) == alike]
         on = steps[rows[0]]
         core = msgspec.structs.replace(one_core(on.chip), id=kin(on.chip))
         for name, part in step_parts(on.model, core, Plans.of([steps[row].plan for row in rows])).items():
@@ -197,9 +199,9 @@ def training_terms(steps: list[Step], values: Mapping[str, float] | None = None)
     return Terms(parts, factors, np.array([_floor(s) for s in steps]))
 
 
-def _alike(step: Step) -> tuple[str, Shape, str, bool]:
+def _alike(step: Step) -> tuple[str, Shape, str, bool, int]:
     """Tell what must agree between steps whose parts are computed together."""
-    return step.chip.id, step.model, step.plan.format, step.plan.adapters
+    return step.chip.id, step.model, step.plan.format, step.plan.adapters, step.plan.gradient_bytes
 
 
 def _floor(step: Step) -> float:
@@ -248,6 +250,7 @@ def fit_training(tables: Sequence[Table], shapes: Shapes) -> dict[str, Constants
             groups=[group_of(step) for step in here],
             source=", ".join(table.name for table in tables),
             factor_spread=FACTOR_SPREAD.get(name, 0.1),
+            runs=[run_on(step.software, step.chip.id) for step in here],
         )
     return found
 
@@ -263,8 +266,9 @@ def training_table(table: Table, shapes: Shapes) -> Answers:
         found = book("training")["training"][name]
         models, chips = [step.model.name for step in here], [step.chip.id for step in here]
         sheet.expected[rows], sheet.low[rows], sheet.high[rows], sheet.outside[rows] = predict_program(
-            found, training_terms(here, found.values), models, chips, [group_of(step) for step in here]
-        )
+            found, training_terms(here, found.values), models, chips, [group_of(step) for step in here],
+            [run_on(step.software, step.chip.id) for step in here],
+        )  # fmt: skip
         for row, step in zip(rows.tolist(), here, strict=True):
             format = "FP4" if step.format == "nvfp4" else "BF16" if step.format == "bf16" else "FP8"
             sheet.slices[row] = f"{kind_of(step) or 'dense'} {format}"
