@@ -56,7 +56,7 @@ typedef struct {
 } cm_codes;
 
 /* How the sums of a step are held. CM_NARROW, in float32: operands of at most 3 mantissa bits with exponents in
- * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 8 products of operands whose nonzero
+ * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 16 products of operands whose nonzero
  * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. CM_FLOORED and CM_PARITIES: TR and GTR,
  * in int32, at most 8 products to an alignment, exponents as for CM_INTEGER. */
 enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2, CM_FLOORED = 3, CM_PARITIES = 4 };
@@ -168,6 +168,7 @@ typedef struct {
     /* bytes of workspace that one call of fused_codes needs, 64-byte aligned */
     size_t (*fused_codes_workspace)(const cm_fused_codes_args *args);
     void (*fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
+    int32_t integer_products; /* the longest steps that CM_INTEGER runs faster than CM_WIDE */
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     /* out = x * y + z with one rounding; NaN is canonical. out may be z */

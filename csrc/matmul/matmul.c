@@ -1,6 +1,12 @@
 /* The matrix family's row in this tier's table. */
 #include "matmul/common.h"
 
+#if defined(__AVX512VPOPCNTDQ__)
+#define INTEGER_PRODUCTS 8 /* signs are counted in one operation: longer steps are faster in float64 */
+#else
+#define INTEGER_PRODUCTS 16
+#endif
+
 const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .pack_rows = CM_NAME(cm_pack_rows),
     .pack_panels = CM_NAME(cm_pack_panels),
@@ -9,6 +15,7 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .fused = CM_NAME(cm_fused),
     .fused_codes_workspace = CM_NAME(cm_fused_codes_workspace),
     .fused_codes = CM_NAME(cm_fused_codes),
+    .integer_products = INTEGER_PRODUCTS,
     .chain_f32 = CM_NAME(cm_chain_f32),
     .chain_f64 = CM_NAME(cm_chain_f64),
     .fma_f32 = CM_NAME(cm_fma_f32),

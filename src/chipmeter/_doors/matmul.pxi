@@ -106,6 +106,7 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
         size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
         void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
+        int32_t integer_products
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
@@ -309,7 +310,7 @@ cdef class FusedCodes:
         need(0 <= way <= 4, "fused_codes: unknown way")
         need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
                           and narrow_enough(&self.args.b)), "fused_codes: not narrow")
-        need(way < 2 or (fused_products <= (16 if way == 4 else 8) and scale_block == 0), "fused_codes: not for int32 sums")
+        need(way < 2 or (fused_products <= (8 if way == 3 else 16) and scale_block == 0), "fused_codes: not for int32 sums")
         need(way < 3 or (fraction_bits == 24 and output == 0 and c_min_exponent == -126
                          and (way == 3 or fused_products % 2 == 0)), "fused_codes: not a floored step")
         self.args.scale_block = scale_block
@@ -342,6 +343,10 @@ cdef bint narrow_enough(const cm_codes *f) noexcept:
     """Whether exponents lie in -15..16 and significands have at most 4 bits."""
     cdef int fields = 1 << (f.magnitude_bits - f.mantissa_bits)
     return f.mantissa_bits <= 3 and 1 - f.bias >= -15 and fields - 1 - f.bias <= 16
+
+
+def integer_products() -> int:
+    return active_matmul.integer_products
 
 
 def grouped_workspace() -> int:
