@@ -5,16 +5,11 @@
 
 #include "vec.h"
 
-#if VL == 16
 #define CHAIN_TILE_ROWS 6
-#define CHAIN_VECTORS 4
-#else
-#define CHAIN_TILE_ROWS (CM_PANEL * sizeof(T) / (VL * 4) == 2 ? 6 : 2) /* sixteen registers */
-#define CHAIN_VECTORS (CM_PANEL * sizeof(T) / (VL * 4))
-#endif
+#define CHAIN_VECTORS (VL == 16 ? 4 : 2) /* thirty-two registers, or sixteen */
 
-#define CHAIN_BLOCK_ROWS 120 /* rows of A that stay in the second-level cache for all columns */
-#define CHAIN_PIECE 256 /* depth of a panel in the first-level cache, where no tile sets it */
+#define CHAIN_BLOCK_ROWS 96 /* rows of A that stay in the second-level cache for all columns */
+#define CHAIN_PIECE 1024 /* of depth, of those rows */
 
 #define T float
 #define CHAIN_V vf

@@ -79,79 +79,86 @@ static CM_NOINLINE void CM_CHAIN(panel)(const cm_chain_args *args, size_t row0, 
 }
 
 #ifdef __FMA__
-/* Sequential tiles as a register block: each loaded vector of B serves CHAIN_TILE_ROWS rows. A block is as wide as a few
- * panels; its accumulators stay in one run of memory while its depth goes by. */
+/* Sequential tiles as a register block of CHAIN_TILE_ROWS rows: each loaded vector of B serves them all. A block stays in
+ * registers for a piece of depth; the sum of the tiles before waits on the stack. */
 enum {
     CM_CHAIN(LANES) = (int)(sizeof(CHAIN_V) / sizeof(T)),
-    CM_CHAIN(WIDTH) = (int)CHAIN_VECTORS * CM_CHAIN(LANES),
-    CM_CHAIN(OF_PANEL) = CM_PANEL / CM_CHAIN(LANES), /* vectors */
-    CM_CHAIN(PANELS) = CM_CHAIN(WIDTH) / CM_PANEL
+    CM_CHAIN(WIDTH) = CHAIN_VECTORS * CM_CHAIN(LANES)
 };
 
-/* one tile, or a piece of an endless one: acc becomes the sum from zero, or goes on from what it is */
-static inline __attribute__((always_inline)) void CM_CHAIN(tile_as)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CM_CHAIN(PANELS)], size_t depth, int add, int overwrite, T *total)
+/* where a piece of a block of the output begins: with what lies in d, with zero, or with the first tile's own sum */
+enum CM_CHAIN(start) { CM_CHAIN(GOES_ON), CM_CHAIN(FROM_ZERO), CM_CHAIN(FRESH) };
+
+static inline __attribute__((always_inline)) void CM_CHAIN(piece)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CHAIN_VECTORS], size_t depth, size_t tile, int start, int last, T *d, size_t stride)
 {
-    CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
+    CHAIN_V total[CHAIN_TILE_ROWS][CHAIN_VECTORS], acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
     for (int r = 0; r < CHAIN_TILE_ROWS; r++) /* vector by vector, or they pass through memory */
-        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
-            if (add) acc[r][v] = (CHAIN_V){0};
-            else memcpy(&acc[r][v], total + ((size_t)r * CHAIN_VECTORS + v) * CM_CHAIN(LANES), sizeof acc[r][v]);
+        for (int v = 0; v < CHAIN_VECTORS; v++) {
+            total[r][v] = (CHAIN_V){0};
+            if (!start) memcpy(&total[r][v], d + (size_t)r * stride + v * CM_CHAIN(LANES), sizeof total[r][v]);
         }
-#pragma GCC unroll 8
-    for (size_t k = 0; k < depth; k++) { /* few iterations: their end is foreseen */
-        CHAIN_V y[CHAIN_VECTORS];
-        for (size_t v = 0; v < CHAIN_VECTORS; v++)
-            memcpy(&y[v], b[v / CM_CHAIN(OF_PANEL)] + k * CM_PANEL + v % CM_CHAIN(OF_PANEL) * CM_CHAIN(LANES), sizeof y[v]);
-        for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
-            CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
-            for (size_t v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+    for (size_t k = 0; k < depth;) {
+        const size_t end = tile && depth - k > tile ? k + tile : depth;
+        const int overwrites = start == CM_CHAIN(FRESH) && k == 0;
+        for (int r = 0; r < CHAIN_TILE_ROWS; r++)
+            for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = tile ? (CHAIN_V){0} : total[r][v];
+#pragma GCC unroll 2
+        for (; k < end; k++) {
+            CHAIN_V y[CHAIN_VECTORS];
+            for (int v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b[v] + k * CM_PANEL, sizeof y[v]);
+            for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
+                CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
+                for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+            }
         }
+        for (int r = 0; r < CHAIN_TILE_ROWS; r++)
+            for (int v = 0; v < CHAIN_VECTORS; v++) total[r][v] = tile && !overwrites ? total[r][v] + acc[r][v] : acc[r][v];
     }
     for (int r = 0; r < CHAIN_TILE_ROWS; r++)
-        for (size_t v = 0; v < CHAIN_VECTORS; v++, total += CM_CHAIN(LANES)) {
-            CHAIN_V before;
-            memcpy(&before, total, sizeof before);
-            if (add && !overwrite) acc[r][v] = before + acc[r][v];
-            memcpy(total, &acc[r][v], sizeof acc[r][v]);
+        for (int v = 0; v < CHAIN_VECTORS; v++) {
+            CHAIN_V x = total[r][v];
+            CHAIN_I nan = (CHAIN_I)(x != x);
+            if (last) x = (CHAIN_V)(((CHAIN_I)x & ~nan) | ((CHAIN_I)(CM_CANONICAL - (CHAIN_V){0}) & nan));
+            memcpy(d + (size_t)r * stride + v * CM_CHAIN(LANES), &x, sizeof x);
         }
 }
 
-static CM_NOINLINE void CM_CHAIN(tile)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CM_CHAIN(PANELS)], size_t depth, int add, int overwrite, T *total)
+static CM_NOINLINE __attribute__((aligned(64))) void CM_CHAIN(tiles)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CHAIN_VECTORS], size_t depth, size_t tile, int start, int last, T *d, size_t stride)
 {
-    if (add) CM_CHAIN(tile_as)(a, b, depth, 1, overwrite, total);
-    else CM_CHAIN(tile_as)(a, b, depth, 0, 0, total);
+    if (tile) CM_CHAIN(piece)(a, b, depth, tile, start, last, d, stride);
+    else CM_CHAIN(piece)(a, b, depth, 0, start, last, d, stride);
 }
 
 static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, size_t end)
 {
-    const size_t piece = args->tile ? args->tile : CHAIN_PIECE, panels = (args->columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
-    T total[CHAIN_BLOCK_ROWS * CM_CHAIN(WIDTH)];
-    for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS) {
-        const size_t rows = end - row0 < CHAIN_BLOCK_ROWS ? end - row0 : CHAIN_BLOCK_ROWS;
-        for (size_t column = 0; column < args->columns; column += W) {
-            const size_t width = args->columns - column < W ? args->columns - column : W;
-            if (!args->c || width < W) memset(total, 0, sizeof total);
-            for (size_t r = 0; args->c && r < rows; r++)
-                memcpy(total + r * W, (const T *)args->c + (row0 + r) * args->columns + column, width * sizeof(T));
-            for (size_t k = 0; k < args->depth; k += piece) {
-                const size_t depth = args->depth - k < piece ? args->depth - k : piece;
-                const T *a[CHAIN_TILE_ROWS], *b[CM_CHAIN(PANELS)];
-                for (size_t p = 0; p < CM_CHAIN(PANELS); p++) { /* beyond the matrix any panel will do */
-                    const size_t panel = column / CM_PANEL + p;
-                    b[p] = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
+    const size_t columns = args->columns, panels = (columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
+    const size_t piece = args->tile ? (args->tile < CHAIN_PIECE ? CHAIN_PIECE / args->tile : 1) * args->tile : CHAIN_PIECE;
+    for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS)
+        for (size_t k = 0; k < args->depth; k += piece)
+            for (size_t column = 0; column < columns; column += W)
+                for (size_t row = row0; row < end && row < row0 + CHAIN_BLOCK_ROWS; row += CHAIN_TILE_ROWS) {
+                    const size_t depth = args->depth - k < piece ? args->depth - k : piece;
+                    const size_t rows = end - row < CHAIN_TILE_ROWS ? end - row : CHAIN_TILE_ROWS;
+                    const size_t width = columns - column < W ? columns - column : W;
+                    const int whole = rows == CHAIN_TILE_ROWS && width == W, last = k + depth == args->depth;
+                    const T *a[CHAIN_TILE_ROWS], *b[CHAIN_VECTORS];
+                    T edge[CHAIN_TILE_ROWS * CM_CHAIN(WIDTH)] = {0}, *d = (T *)args->d + row * columns + column;
+                    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) /* beyond the matrix any row will do */
+                        a[r] = (const T *)args->a + (row + (r < rows ? r : 0)) * args->depth + k;
+                    for (size_t v = 0; v < CHAIN_VECTORS; v++) { /* and any panel */
+                        const size_t at = column + v * CM_CHAIN(LANES), panel = at / CM_PANEL < panels ? at / CM_PANEL : panels - 1;
+                        b[v] = (const T *)args->b + (panel * args->depth + k) * CM_PANEL + at % CM_PANEL;
+                    }
+                    int start = k ? CM_CHAIN(GOES_ON) : args->c ? CM_CHAIN(GOES_ON) : CM_CHAIN(FRESH);
+                    if (k == 0 && args->c)
+                        for (size_t r = 0; r < rows; r++)
+                            memcpy(d + r * columns, (const T *)args->c + (row + r) * columns + column, width * sizeof(T));
+                    if (!whole)
+                        for (size_t r = 0; r < rows; r++) memcpy(edge + r * W, d + r * columns, width * sizeof(T));
+                    CM_CHAIN(tiles)(a, b, depth, args->tile, start, last, whole ? d : edge, whole ? columns : W);
+                    if (!whole)
+                        for (size_t r = 0; r < rows; r++) memcpy(d + r * columns, edge + r * W, width * sizeof(T));
                 }
-                for (size_t row = 0; row < rows; row += CHAIN_TILE_ROWS) {
-                    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) /* and any row beyond the block */
-                        a[r] = (const T *)args->a + (row0 + (row + r < rows ? row + r : rows - 1)) * args->depth + k;
-                    CM_CHAIN(tile)(a, b, depth, args->tile != 0, k == 0 && !args->c, total + row * W);
-                }
-            }
-            for (size_t r = 0; r < rows; r++) {
-                T *d = (T *)args->d + (row0 + r) * args->columns + column;
-                for (size_t j = 0; j < width; j++) d[j] = CM_CHAIN(canonical)(total[r * W + j]);
-            }
-        }
-    }
 }
 #endif
 

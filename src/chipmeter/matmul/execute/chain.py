@@ -13,14 +13,18 @@ from chipmeter.formats.codec import decode
 from chipmeter.formats.records import FORMATS
 from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.execute.split import rows
-from chipmeter.matmul.operands import panels_of
+from chipmeter.matmul.operands import PANEL, panels_of
 from chipmeter.matmul.units import OPERANDS, Chain, Unit
 
+_FLOAT32 = np.dtype(np.float32)
 _EXACT = ("f32", "f64")
 """Operands that are multiplied as they are."""
 
-ROWS = 120
+ROWS = 96
 """Rows of A decoded at once: as many as the kernel multiplies with all of B (CHAIN_BLOCK_ROWS)."""
+
+CODES = 1 << 17
+"""Elements of B whose codes lie in panels at once, before they are decoded."""
 
 _ORDERS = {"sequential": 0, "pairwise": 1, "f64": 2}
 _ROUNDINGS = {"nearest-even": 0, "down": 1, "up": 1, "toward-zero": 2}
@@ -41,7 +45,7 @@ def chain(
     kernel: Any = _kernels.chain_f64 if panels.dtype == np.float64 else _kernels.chain_f32
 
     def work(begin: int, end: int) -> None:
-        room = None if unit.a in _EXACT else np.empty((min(ROWS, end - begin), k), np.float32)
+        room = None if unit.a in _EXACT else _recycle.aligned((min(ROWS, end - begin), k), _FLOAT32)
         for i in range(begin, end, ROWS):
             some = slice(i, min(i + ROWS, end))
             left = _values(a[some], unit, scales[0] if scales[0] is None else scales[0][some], room)
@@ -71,10 +75,15 @@ def _values(a: AnyArray, unit: Unit, scales: AnyArray | None, room: NDArray[np.f
 
 def _panels(b: AnyArray, unit: Unit, depth: int, scales: AnyArray | None) -> NDArray[Any]:
     """Lay B out in panels of binary32 or binary64, in memory that large products hand from one to the next."""
-    codes = panels_of(b, depth)
     if unit.b in _EXACT:
-        return codes
-    panels = decode(codes, FORMATS[OPERANDS[unit.b]], out=_recycle.empty(codes.shape, np.dtype(np.float32)))
+        return panels_of(b, depth)
+    count = -(-b.shape[1] // PANEL)
+    panels = _recycle.aligned((count, depth, PANEL), _FLOAT32)
+    step = max(1, CODES // (depth * PANEL))
+    codes = np.empty((min(step, count), depth, PANEL), b.dtype)
+    for i in range(0, count, step):
+        some = panels_of(b[:, i * PANEL : (i + step) * PANEL], depth, codes[: count - i])
+        decode(some, FORMATS[OPERANDS[unit.b]], out=panels[i : i + step])
     if scales is not None:
         factors = panels_of(_scale_values(scales, unit).T, scales.shape[1])
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
