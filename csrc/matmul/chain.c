@@ -1,5 +1,6 @@
 /* IEEE accumulation: DMMA, AMD FP32/FP64, and the documented policies of systolic arrays. */
 #include "bits.h"
+#include "formats/decode.h"
 #include "fpenv.h"
 #include "matmul/common.h"
 
@@ -8,7 +9,6 @@
 #define CHAIN_TILE_ROWS 6
 #define CHAIN_VECTORS (VL == 16 ? 4 : 2) /* thirty-two registers, or sixteen */
 
-#define CHAIN_BLOCK_ROWS 96 /* rows of A that stay in the second-level cache for all columns */
 #define CHAIN_PIECE 1024 /* of depth, of those rows */
 
 #define T float
@@ -41,7 +41,17 @@ static cm_fpenv enter(int32_t rounding)
 void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end)
 {
     cm_fpenv saved = enter(args->rounding);
-    chain_f32_rows(args, row_begin, row_end);
+    for (size_t row = row_begin; args->code && row < row_end; row += CM_CHAIN_ROWS) {
+        const size_t rows = row_end - row < CM_CHAIN_ROWS ? row_end - row : CM_CHAIN_ROWS, before = row * args->depth;
+        if (args->code_bytes == 1) CM_NAME(cm_decode_u8_f32)((const uint8_t *)args->a + before, args->room, rows * args->depth, args->code);
+        else CM_NAME(cm_decode_u16_f32)((const uint16_t *)args->a + before, args->room, rows * args->depth, args->code);
+        cm_chain_args some = *args;
+        some.a = args->room;
+        some.c = args->c ? (const float *)args->c + row * args->columns : NULL;
+        some.d = (float *)args->d + row * args->columns;
+        chain_f32_rows(&some, 0, rows);
+    }
+    if (!args->code) chain_f32_rows(args, row_begin, row_end);
     cm_fpenv_leave(saved);
 }
 

@@ -133,10 +133,10 @@ static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, s
 {
     const size_t columns = args->columns, panels = (columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
     const size_t piece = args->tile ? (args->tile < CHAIN_PIECE ? CHAIN_PIECE / args->tile : 1) * args->tile : CHAIN_PIECE;
-    for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS)
+    for (size_t row0 = begin; row0 < end; row0 += CM_CHAIN_ROWS)
         for (size_t k = 0; k < args->depth; k += piece)
             for (size_t column = 0; column < columns; column += W)
-                for (size_t row = row0; row < end && row < row0 + CHAIN_BLOCK_ROWS; row += CHAIN_TILE_ROWS) {
+                for (size_t row = row0; row < end && row < row0 + CM_CHAIN_ROWS; row += CHAIN_TILE_ROWS) {
                     const size_t depth = args->depth - k < piece ? args->depth - k : piece;
                     const size_t rows = end - row < CHAIN_TILE_ROWS ? end - row : CHAIN_TILE_ROWS;
                     const size_t width = columns - column < W ? columns - column : W;
