@@ -179,7 +179,7 @@ typedef struct {
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
     void (*panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, void *out);
-    /* the same of codes of 1 or 2 bytes, decoded */
+    /* the same of codes of 1 or 2 bytes, decoded; which NaN a NaN becomes is left open */
     void (*code_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, const cm_decode_spec *code, float *out);
     /* whether every nonzero finite element has an exponent in -limit..limit; line, along as in the operand */
     int (*exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);

@@ -1,6 +1,5 @@
 /* IEEE accumulation: DMMA, AMD FP32/FP64, and the documented policies of systolic arrays. */
 #include "bits.h"
-#include "formats/decode.h"
 #include "fpenv.h"
 #include "matmul/common.h"
 
@@ -42,9 +41,8 @@ void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t r
 {
     cm_fpenv saved = enter(args->rounding);
     for (size_t row = row_begin; args->code && row < row_end; row += CM_CHAIN_ROWS) {
-        const size_t rows = row_end - row < CM_CHAIN_ROWS ? row_end - row : CM_CHAIN_ROWS, before = row * args->depth;
-        if (args->code_bytes == 1) CM_NAME(cm_decode_u8_f32)((const uint8_t *)args->a + before, args->room, rows * args->depth, args->code);
-        else CM_NAME(cm_decode_u16_f32)((const uint16_t *)args->a + before, args->room, rows * args->depth, args->code);
+        const size_t rows = row_end - row < CM_CHAIN_ROWS ? row_end - row : CM_CHAIN_ROWS, bytes = (size_t)args->code_bytes;
+        CM_NAME(cm_code_rows)((const char *)args->a + row * args->depth * bytes, bytes, rows * args->depth, args->code, args->room);
         cm_chain_args some = *args;
         some.a = args->room;
         some.c = args->c ? (const float *)args->c + row * args->columns : NULL;

@@ -86,20 +86,30 @@ enum {
     CM_CHAIN(WIDTH) = CHAIN_VECTORS * CM_CHAIN(LANES)
 };
 
-/* where a piece of a block of the output begins: with what lies in d, with zero, or with the first tile's own sum */
-enum CM_CHAIN(start) { CM_CHAIN(GOES_ON), CM_CHAIN(FROM_ZERO), CM_CHAIN(FRESH) };
+/* where a piece of a block of the output begins: with what lies in d, or with the first tile's own sum */
+enum CM_CHAIN(start) { CM_CHAIN(GOES_ON), CM_CHAIN(FRESH) };
 
-static inline __attribute__((always_inline)) void CM_CHAIN(piece)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CHAIN_VECTORS], size_t depth, size_t tile, int start, int last, T *d, size_t stride)
+/* some depth of A (rows a_stride apart) and of one block of columns; d is read unless fresh */
+typedef struct {
+    const T *a, *b[CHAIN_VECTORS];
+    size_t a_stride, rows, depth, tile;
+    int start, last;
+} CM_CHAIN(strip);
+
+static inline __attribute__((always_inline)) void CM_CHAIN(block)(const CM_CHAIN(strip) *s, size_t row, size_t tile, T *d, size_t stride)
 {
     CHAIN_V total[CHAIN_TILE_ROWS][CHAIN_VECTORS], acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
+    const T *a[CHAIN_TILE_ROWS], *b[CHAIN_VECTORS];
+    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) a[r] = s->a + (row + r < s->rows ? row + r : s->rows - 1) * s->a_stride;
+    for (int v = 0; v < CHAIN_VECTORS; v++) b[v] = s->b[v];
     for (int r = 0; r < CHAIN_TILE_ROWS; r++) /* vector by vector, or they pass through memory */
         for (int v = 0; v < CHAIN_VECTORS; v++) {
             total[r][v] = (CHAIN_V){0};
-            if (!start) memcpy(&total[r][v], d + (size_t)r * stride + v * CM_CHAIN(LANES), sizeof total[r][v]);
+            if (s->start == CM_CHAIN(GOES_ON)) memcpy(&total[r][v], d + (size_t)r * stride + v * CM_CHAIN(LANES), sizeof total[r][v]);
         }
-    for (size_t k = 0; k < depth;) {
-        const size_t end = tile && depth - k > tile ? k + tile : depth;
-        const int overwrites = start == CM_CHAIN(FRESH) && k == 0;
+    for (size_t k = 0; k < s->depth;) {
+        const size_t end = tile && s->depth - k > tile ? k + tile : s->depth;
+        const int overwrites = s->start == CM_CHAIN(FRESH) && k == 0;
         for (int r = 0; r < CHAIN_TILE_ROWS; r++)
             for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = tile ? (CHAIN_V){0} : total[r][v];
 #pragma GCC unroll 2
@@ -114,51 +124,69 @@ static inline __attribute__((always_inline)) void CM_CHAIN(piece)(const T *const
         for (int r = 0; r < CHAIN_TILE_ROWS; r++)
             for (int v = 0; v < CHAIN_VECTORS; v++) total[r][v] = tile && !overwrites ? total[r][v] + acc[r][v] : acc[r][v];
     }
+    CHAIN_I nan = {0};
     for (int r = 0; r < CHAIN_TILE_ROWS; r++)
         for (int v = 0; v < CHAIN_VECTORS; v++) {
-            CHAIN_V x = total[r][v];
-            CHAIN_I nan = (CHAIN_I)(x != x);
-            if (last) x = (CHAIN_V)(((CHAIN_I)x & ~nan) | ((CHAIN_I)(CM_CANONICAL - (CHAIN_V){0}) & nan));
-            memcpy(d + (size_t)r * stride + v * CM_CHAIN(LANES), &x, sizeof x);
+            nan |= (CHAIN_I)(total[r][v] != total[r][v]);
+            memcpy(d + (size_t)r * stride + v * CM_CHAIN(LANES), &total[r][v], sizeof total[r][v]);
         }
+    if (s->last && vu_any((vu)nan))
+        for (size_t r = 0; r < CHAIN_TILE_ROWS; r++)
+            for (size_t j = 0; j < CM_CHAIN(WIDTH); j++) d[r * stride + j] = CM_CHAIN(canonical)(d[r * stride + j]);
 }
 
-static CM_NOINLINE __attribute__((aligned(64))) void CM_CHAIN(tiles)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CHAIN_VECTORS], size_t depth, size_t tile, int start, int last, T *d, size_t stride)
+/* a function that begins a cache line: its loop is short, and slower by a tenth where it lies badly */
+static CM_NOINLINE __attribute__((aligned(64))) void CM_CHAIN(blocks)(const CM_CHAIN(strip) *s, T *d, size_t stride)
 {
-    if (tile) CM_CHAIN(piece)(a, b, depth, tile, start, last, d, stride);
-    else CM_CHAIN(piece)(a, b, depth, 0, start, last, d, stride);
+    if (s->tile)
+        for (size_t row = 0; row < s->rows; row += CHAIN_TILE_ROWS) CM_CHAIN(block)(s, row, s->tile, d + row * stride, stride);
+    else
+        for (size_t row = 0; row < s->rows; row += CHAIN_TILE_ROWS) CM_CHAIN(block)(s, row, 0, d + row * stride, stride);
+}
+
+/* rows of a strip that are no whole block, or columns that are none */
+static void CM_CHAIN(edge)(const CM_CHAIN(strip) *s, T *d, size_t stride, size_t width)
+{
+    T held[CHAIN_TILE_ROWS * CM_CHAIN(WIDTH)] = {0};
+    for (size_t r = 0; r < s->rows; r++) memcpy(held + r * CM_CHAIN(WIDTH), d + r * stride, width * sizeof(T));
+    CM_CHAIN(blocks)(s, held, CM_CHAIN(WIDTH));
+    for (size_t r = 0; r < s->rows; r++) memcpy(d + r * stride, held + r * CM_CHAIN(WIDTH), width * sizeof(T));
+}
+
+/* one block of columns for some rows */
+static void CM_CHAIN(columns)(CM_CHAIN(strip) s, T *d, size_t stride, size_t width)
+{
+    const size_t rows = s.rows, whole = width == CM_CHAIN(WIDTH) ? rows - rows % CHAIN_TILE_ROWS : 0;
+    const T *a = s.a;
+    s.rows = whole;
+    CM_CHAIN(blocks)(&s, d, stride);
+    for (size_t row = whole; row < rows; row += CHAIN_TILE_ROWS) {
+        s.a = a + row * s.a_stride;
+        s.rows = rows - row < CHAIN_TILE_ROWS ? rows - row : CHAIN_TILE_ROWS;
+        CM_CHAIN(edge)(&s, d + row * stride, stride, width);
+    }
 }
 
 static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, size_t end)
 {
     const size_t columns = args->columns, panels = (columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
     const size_t piece = args->tile ? (args->tile < CHAIN_PIECE ? CHAIN_PIECE / args->tile : 1) * args->tile : CHAIN_PIECE;
-    for (size_t row0 = begin; row0 < end; row0 += CM_CHAIN_ROWS)
-        for (size_t k = 0; k < args->depth; k += piece)
-            for (size_t column = 0; column < columns; column += W)
-                for (size_t row = row0; row < end && row < row0 + CM_CHAIN_ROWS; row += CHAIN_TILE_ROWS) {
-                    const size_t depth = args->depth - k < piece ? args->depth - k : piece;
-                    const size_t rows = end - row < CHAIN_TILE_ROWS ? end - row : CHAIN_TILE_ROWS;
-                    const size_t width = columns - column < W ? columns - column : W;
-                    const int whole = rows == CHAIN_TILE_ROWS && width == W, last = k + depth == args->depth;
-                    const T *a[CHAIN_TILE_ROWS], *b[CHAIN_VECTORS];
-                    T edge[CHAIN_TILE_ROWS * CM_CHAIN(WIDTH)] = {0}, *d = (T *)args->d + row * columns + column;
-                    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) /* beyond the matrix any row will do */
-                        a[r] = (const T *)args->a + (row + (r < rows ? r : 0)) * args->depth + k;
-                    for (size_t v = 0; v < CHAIN_VECTORS; v++) { /* and any panel */
-                        const size_t at = column + v * CM_CHAIN(LANES), panel = at / CM_PANEL < panels ? at / CM_PANEL : panels - 1;
-                        b[v] = (const T *)args->b + (panel * args->depth + k) * CM_PANEL + at % CM_PANEL;
-                    }
-                    int start = k ? CM_CHAIN(GOES_ON) : args->c ? CM_CHAIN(GOES_ON) : CM_CHAIN(FRESH);
-                    if (k == 0 && args->c)
-                        for (size_t r = 0; r < rows; r++)
-                            memcpy(d + r * columns, (const T *)args->c + (row + r) * columns + column, width * sizeof(T));
-                    if (!whole)
-                        for (size_t r = 0; r < rows; r++) memcpy(edge + r * W, d + r * columns, width * sizeof(T));
-                    CM_CHAIN(tiles)(a, b, depth, args->tile, start, last, whole ? d : edge, whole ? columns : W);
-                    if (!whole)
-                        for (size_t r = 0; r < rows; r++) memcpy(d + r * columns, edge + r * W, width * sizeof(T));
+    if (args->c) memcpy((T *)args->d + begin * columns, (const T *)args->c + begin * columns, (end - begin) * columns * sizeof(T));
+    for (size_t row = begin; row < end; row += CM_CHAIN_ROWS)
+        for (size_t k = 0; k < args->depth; k += piece) {
+            CM_CHAIN(strip) s = {.a = (const T *)args->a + row * args->depth + k, .a_stride = args->depth, .tile = args->tile};
+            s.rows = end - row < CM_CHAIN_ROWS ? end - row : CM_CHAIN_ROWS;
+            s.depth = args->depth - k < piece ? args->depth - k : piece;
+            s.start = k || args->c ? CM_CHAIN(GOES_ON) : CM_CHAIN(FRESH);
+            s.last = k + s.depth == args->depth;
+            for (size_t column = 0; column < columns; column += W) {
+                for (size_t v = 0; v < CHAIN_VECTORS; v++) { /* beyond the matrix any panel will do */
+                    const size_t at = column + v * CM_CHAIN(LANES), panel = at / CM_PANEL < panels ? at / CM_PANEL : panels - 1;
+                    s.b[v] = (const T *)args->b + (panel * args->depth + k) * CM_PANEL + at % CM_PANEL;
                 }
+                CM_CHAIN(columns)(s, (T *)args->d + row * columns + column, columns, columns - column < W ? columns - column : W);
+            }
+        }
 }
 #endif
 
