@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chipmeter/formats.h"
+
 #define CM_PANEL 16                 /* columns of B that lie side by side */
 #define CM_ZERO_EXPONENT (-8192)    /* exponent of a packed zero: below every floor, and sums stay below too */
 
@@ -97,6 +99,8 @@ enum cm_chain_order {
 
 enum cm_chain_rounding { CM_CHAIN_NEAREST = 0, CM_CHAIN_DOWNWARD = 1, CM_CHAIN_TOWARD_ZERO = 2 };
 
+#define CM_CHAIN_ROWS 96            /* of A: they stay in the second-level cache for all columns */
+
 /* IEEE arithmetic: each tile of depth is reduced in the given order from zero and added to the accumulator; with
  * tile = 0 the accumulator itself starts the one sequential chain. */
 typedef struct {
@@ -105,6 +109,9 @@ typedef struct {
     const void *a, *b, *c;          /* a: rows x depth; b: panels; c: rows x columns or NULL */
     void *d;
     int32_t rounding;               /* enum cm_chain_rounding, of every operation */
+    const cm_decode_spec *code;     /* chain_f32: a holds codes, decoded into `room` by CM_CHAIN_ROWS rows; NULL: numbers */
+    int32_t code_bytes;             /* 1 or 2 */
+    float *room;                    /* min(CM_CHAIN_ROWS, rows asked for) x depth */
 } cm_chain_args;
 
 enum cm_policy {
@@ -162,6 +169,8 @@ typedef struct {
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
     void (*panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, void *out);
+    /* the same of codes of 1 or 2 bytes, decoded; which NaN a NaN becomes is left open */
+    void (*code_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, const cm_decode_spec *code, float *out);
     /* whether every nonzero finite element has an exponent in -limit..limit; line, along as in the operand */
     int (*exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);
     void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);

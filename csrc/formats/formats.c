@@ -168,7 +168,7 @@ static void CM_NAME(encode_f64_e8m0)(const double *x, uint8_t *codes, size_t n, 
             x[i] = one[0];                                                                                           \
         }                                                                                                            \
     }                                                                                                                \
-    static void CM_NAME(decode_##name)(const code *codes, float *x, size_t n, const cm_decode_spec *spec)            \
+    void CM_NAME(cm_decode_##name)(const code *codes, float *x, size_t n, const cm_decode_spec *spec)                \
     {                                                                                                                \
         cm_fpenv saved = cm_fpenv_enter();                                                                           \
         CM_NAME(decode_loop_##name)(codes, x, n, spec);                                                              \
@@ -191,7 +191,7 @@ const cm_format_kernels CM_NAME(cm_formats) = {
     .encode_f64_u32 = CM_NAME(encode_f64_u32),
     .encode_f32_e8m0 = CM_NAME(encode_f32_e8m0),
     .encode_f64_e8m0 = CM_NAME(encode_f64_e8m0),
-    .decode_u8_f32 = CM_NAME(decode_u8_f32),
-    .decode_u16_f32 = CM_NAME(decode_u16_f32),
+    .decode_u8_f32 = CM_NAME(cm_decode_u8_f32),
+    .decode_u16_f32 = CM_NAME(cm_decode_u16_f32),
     .philox = CM_NAME(philox),
 };

@@ -12,6 +12,10 @@ void CM_NAME(cm_pack_panels)(const float *x, size_t depth, size_t columns, size_
                              int32_t *exponent, uint8_t *flag);
 void CM_NAME(cm_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded,
                         void *out);
+/* codes of 1 or 2 bytes as numbers, and so in panels; which NaN a NaN becomes is left open */
+void CM_NAME(cm_code_rows)(const void *codes, size_t bytes, size_t n, const cm_decode_spec *code, float *out);
+void CM_NAME(cm_code_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded,
+                             const cm_decode_spec *code, float *out);
 int CM_NAME(cm_exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);
 /* one output by exact integer arithmetic: defines the model, and serves every case the vector kernel declines */
 float CM_NAME(cm_fused_one)(const cm_fused_args *args, size_t row, size_t column);

@@ -11,6 +11,7 @@ const cm_matmul_kernels CM_NAME(cm_matmul) = {
     .pack_rows = CM_NAME(cm_pack_rows),
     .pack_panels = CM_NAME(cm_pack_panels),
     .panels = CM_NAME(cm_panels),
+    .code_panels = CM_NAME(cm_code_panels),
     .exponents_within = CM_NAME(cm_exponents_within),
     .fused = CM_NAME(cm_fused),
     .fused_codes_workspace = CM_NAME(cm_fused_codes_workspace),

@@ -103,7 +103,7 @@ static uint64_t chain(const cm_kernels *k, int wide)
                 if (wide) fill_f64(c, m * n, s + 80);
                 else fill_f32(c, m * n, s + 80);
                 void *panels = panels_of(b, depth, n, size);
-                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d, CM_CHAIN_NEAREST};
+                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d, CM_CHAIN_NEAREST, NULL, 0, NULL};
                 void (*kernel)(const cm_chain_args *, size_t, size_t) = wide ? k->matmul->chain_f64 : k->matmul->chain_f32;
                 kernel(&args, 0, m / 2);
                 kernel(&args, m / 2, m);

@@ -240,6 +240,7 @@ class CodeSpec:
 
 def exponents_within(x: _U8 | _U16 | _U32, spec: CodeSpec, limit: int) -> bool: ...
 def panels_of(x: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None: ...
+def code_panels(x: _U8 | _U16, code: DecodeSpec, out: _F32) -> None: ...
 
 @final
 class FusedCodes:
@@ -286,7 +287,17 @@ def grouped(
     workspace: _U8,
 ) -> None: ...
 def chain_f32(
-    a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, rounding: int, row_begin: int, row_end: int
+    a: _F32 | _U8 | _U16,
+    code: DecodeSpec | None,
+    room: _F32 | None,
+    b: _F32,
+    c: _F32 | None,
+    d: _F32,
+    tile: int,
+    order: int,
+    rounding: int,
+    row_begin: int,
+    row_end: int,
 ) -> None: ...
 def chain_f64(
     a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, rounding: int, row_begin: int, row_end: int

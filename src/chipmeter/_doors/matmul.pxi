@@ -63,6 +63,9 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const void *c
         void *d
         int32_t rounding
+        const cm_decode_spec *code
+        int32_t code_bytes
+        float *room
 
     ctypedef struct cm_policy_args:
         size_t rows, columns, depth, tile, lanes
@@ -102,6 +105,8 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*pack_rows)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*pack_panels)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, void *) noexcept nogil
+        void (*code_panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, const cm_decode_spec *,
+                            float *) noexcept nogil
         int (*exponents_within)(const cm_codes *, size_t, size_t, int32_t) noexcept nogil
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
         size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
@@ -128,6 +133,7 @@ cdef const cm_matmul_kernels *active_matmul = NULL  # of the active tier: see us
 
 cdef enum:
     PANEL = 16
+    CHAIN_ROWS = 96
 
 
 cdef size_t panels(size_t columns) noexcept nogil:
@@ -284,6 +290,23 @@ def panels_of(x not None, out not None) -> None:
                              &target[0])
 
 
+def code_panels(x not None, DecodeSpec code not None, float[:, :, ::1] out not None) -> None:
+    """Copy codes of one or two bytes, any strides, to panels as panels_of does, decoded."""
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize != 1 else None
+    cdef ptrdiff_t first = x.strides[0], second = x.strides[1], size = x.itemsize
+    cdef size_t depth = x.shape[0], columns = x.shape[1], padded = out.shape[1]
+    cdef const void *source
+    need(depth > 0 and columns > 0 and <size_t>out.shape[0] == panels(columns) and out.shape[2] == PANEL and padded >= depth
+         and first % size == 0 and second % size == 0 and code.c.bits <= 8 * size, "code_panels: shapes, strides or width")
+    if x8 is not None:
+        source = &x8[0, 0]
+    else:
+        source = &x16[0, 0]
+    with nogil:
+        active_matmul.code_panels(source, first // size, second // size, size, depth, columns, padded, &code.c, &out[0, 0, 0])
+
+
 cdef class FusedCodes:
     """One product of the fused model from codes: arguments checked once, then run by ranges of rows."""
 
@@ -381,16 +404,31 @@ def grouped(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, cons
         active_matmul.grouped(&args, row_begin, row_end, &workspace[0])
 
 
-def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
+def chain_f32(a not None, DecodeSpec code, float[:, ::1] room, const float[:, :, ::1] b not None, const float[:, ::1] c,
               float[:, ::1] d not None, size_t tile, int order, int rounding, size_t row_begin, size_t row_end):
+    """Without `code`, a holds numbers; with it, codes of one or two bytes, and `room` what one block of rows decodes to."""
+    cdef const float[:, ::1] numbers = a if code is None else None
+    cdef const uint8_t[:, ::1] x8 = a if code is not None and a.itemsize == 1 else None
+    cdef const uint16_t[:, ::1] x16 = a if code is not None and a.itemsize != 1 else None
     cdef cm_chain_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "chain: an empty or outside range")
+    need(code is None or (room is not None and <size_t>room.shape[1] == depth and code.c.bits <= 8 * <int>a.itemsize
+                          and <size_t>room.shape[0] >= min(<size_t>CHAIN_ROWS, row_end - row_begin)), "chain: codes or room")
     need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
          and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
          "chain: shapes")
     args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
-    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.code, args.room, args.code_bytes = NULL, NULL, a.itemsize
+    if numbers is not None:
+        args.a = &numbers[0, 0]
+    elif x8 is not None:
+        args.a = &x8[0, 0]
+    else:
+        args.a = &x16[0, 0]
+    if code is not None:
+        args.code, args.room = &code.c, &room[0, 0]
+    args.b, args.c, args.d = &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f32(&args, row_begin, row_end)
 
@@ -405,6 +443,7 @@ def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not Non
          "chain: shapes")
     args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.code = NULL
     with nogil:
         active_matmul.chain_f64(&args, row_begin, row_end)
 
