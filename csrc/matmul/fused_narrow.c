@@ -12,23 +12,21 @@ INLINE vf narrow_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t 
     return vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)(((vu)x << 23) + (uint32_t)magic + (vu)negative));
 }
 
-/* The starts of a tile outside the everyday range, lane by lane. An accumulator that this kernel cannot hold becomes
- * NaN, which later marks the output. */
+/* The starts of a tile outside the everyday range. An accumulator that this kernel cannot hold becomes NaN, which later
+ * marks the output. */
 static CM_NOINLINE void narrow_rare(const step_tile *t, const step_rule *u, const uint32_t *largest, int32_t magic, float *start)
 {
-    for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i++) {
+    for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i += VL) {
         const size_t r = i / (NARROW_GROUPS * VL), g = i / VL % NARROW_GROUPS;
-        float c = t->c[i];
-        int32_t field = (int32_t)(cm_bits32(c) << 1 >> 24), x = (int32_t)(largest[r * VL + i % VL] >> (8 * g) & 0xff);
-        if (x < NARROW_LEAST) x = 127 + NARROW_LOW; /* the sum of a zero and something: no product counts */
-        if (c != 0) {
-            int32_t e = field > u->least + 127 ? field : u->least + 127;
-            if (e > x) x = e;
-            else if (x == 127 + NARROW_LOW) c = __builtin_nanf(""); /* tiny beside zeros */
-        }
-        if (x > 127 + NARROW_HIGH) c = __builtin_nanf(""), x = 127;
-        vf one = narrow_start(t, (int)r, g, vf_broadcast(c), vi_set(x), magic); /* signs differ by lane: pick ours */
-        start[i] = one[i % VL];
+        const vf c = vf_load(t->c + i);
+        const vi counts = c != (vf){0}, e = vi_max((vi)((vu)c << 1 >> 24), vi_set(u->least + 127));
+        const vi sum = (vi)((vu_load(largest + r * VL) >> (8 * (uint32_t)g)) & 0xffu);
+        const vi none = sum < NARROW_LEAST; /* the sum of a zero and something: no product counts */
+        const vi tiny = counts & none & (e <= 127 + NARROW_LOW);
+        vi x = vi_max((sum & ~none) | (none & (127 + NARROW_LOW)), e & counts);
+        const vi huge = x > 127 + NARROW_HIGH;
+        x = (x & ~huge) | (huge & 127);
+        vf_store(start + i, narrow_start(t, (int)r, g, (vf)((vi)c | ((tiny | huge) & 0x7fc00000)), x, magic));
     }
 }
 
@@ -61,6 +59,8 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, u
         vf y[NARROW_GROUPS];
         vu e = vu_load(t->next_b_exponent + k * VL);
         for (size_t g = 0; g < groups; g++) y[g] = vf_load(b + k * W + g * VL);
+        KEEP(e);
+        for (size_t g = 0; g < groups; g++) KEEP(y[g]);
         for (int r = 0; r < TILE_ROWS; r++) {
             vf x = vf_broadcast(a[r * LINE + k]);
             for (size_t g = 0; g < groups; g++) acc[r][g] = vf_multiply_add(x, y[g], acc[r][g]);
