@@ -21,6 +21,14 @@
 #include <immintrin.h>
 #endif
 
+/* A vector in use many times stays where it is. With sixteen registers gcc else folds a load into every use, which makes an
+ * inner loop wait for loads, and builds constants anew out of general registers. */
+#if VL == 8
+#define KEEP(x) __asm__("" : "+x"(x))
+#else
+#define KEEP(x) (void)(x)
+#endif
+
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint32_t vu __attribute__((vector_size(VL * 4)));
@@ -428,10 +436,13 @@ static inline vi vu_count_ones(vu x)
     return (vi)_mm512_madd_epi16(_mm512_maddubs_epi16(count, _mm512_set1_epi8(1)), _mm512_set1_epi16(1));
 #elif VL == 8
     const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
-    const __m256i nibble = _mm256_set1_epi8(15);
+    __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1), pairs = _mm256_set1_epi16(1);
+    KEEP(nibble);
+    KEEP(ones);
+    KEEP(pairs);
     __m256i low = _mm256_and_si256((__m256i)x, nibble), high = _mm256_and_si256(_mm256_srli_epi32((__m256i)x, 4), nibble);
     __m256i count = _mm256_add_epi8(_mm256_shuffle_epi8(table, low), _mm256_shuffle_epi8(table, high));
-    return (vi)_mm256_madd_epi16(_mm256_maddubs_epi16(count, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+    return (vi)_mm256_madd_epi16(_mm256_maddubs_epi16(count, ones), pairs);
 #else
     x = x - ((x >> 1) & 0x55555555u);
     x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);

@@ -39,14 +39,6 @@
 #define NARROW_ZERO 0x1p-120f
 #define WIDE_ZERO 0x1p-600
 
-/* A loaded vector that several rows use stays in a register: with sixteen of them gcc folds the load into every use, and
- * the loads are then what an inner loop waits for. */
-#if VL == 8
-#define KEEP(x) __asm__("" : "+x"(x))
-#else
-#define KEEP(x) (void)(x)
-#endif
-
 #define INLINE static inline __attribute__((always_inline))
 
 enum { CLASS_NAN = 1, CLASS_INFINITY = 2 };

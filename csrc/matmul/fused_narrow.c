@@ -1,32 +1,32 @@
 /* Steps of the fused dot product as float32 chains: narrow formats, few fraction bits. fused_codes.h tells the idea. */
 #include "matmul/fused_codes.h"
 
-#define NARROW_LOW (-90)  /* alignment exponents between which every scaling is a normal number */
-#define NARROW_HIGH 100
+#define NARROW_LOW (-90)  /* the least alignment exponent */
 #define NARROW_LEAST (127 - 2 * 15) /* the least sum of two exponents; with a packed zero it stays below */
 
-INLINE vf narrow_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t magic)
+/* where an accumulator starts but for its own value: x is the alignment's field of binary32, in place */
+INLINE vi narrow_origin(const step_tile *t, int r, size_t g, vf c, vi x, vi magic)
 {
-    c = (vf)((vi)c & ~0x3ff); /* at most 13 bits of it count, so that eta cannot carry it over a grid point */
     vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
-    return vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)(((vu)x << 23) + (uint32_t)magic + (vu)negative));
+    return vi_wrapping_add(vi_wrapping_add(x, magic), negative);
 }
 
 /* The starts of a tile outside the everyday range. An accumulator that this kernel cannot hold becomes NaN, which later
  * marks the output. */
-static CM_NOINLINE void narrow_rare(const step_tile *t, const step_rule *u, const uint32_t *largest, int32_t magic, float *start)
+static CM_NOINLINE void narrow_rare(const step_tile *t, const step_rule *u, const uint32_t *largest, vi magic, float *start)
 {
     for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i += VL) {
         const size_t r = i / (NARROW_GROUPS * VL), g = i / VL % NARROW_GROUPS;
-        const vf c = vf_load(t->c + i);
+        vf c = (vf)((vi)vf_load(t->c + i) & ~0x3ff);
         const vi counts = c != (vf){0}, e = vi_max((vi)((vu)c << 1 >> 24), vi_set(u->least + 127));
         const vi sum = (vi)((vu_load(largest + r * VL) >> (8 * (uint32_t)g)) & 0xffu);
         const vi none = sum < NARROW_LEAST; /* the sum of a zero and something: no product counts */
         const vi tiny = counts & none & (e <= 127 + NARROW_LOW);
         vi x = vi_max((sum & ~none) | (none & (127 + NARROW_LOW)), e & counts);
-        const vi huge = x > 127 + NARROW_HIGH;
+        const vi huge = (vi)(((vu)x << 23) + (vu)magic >= 0x7f800000u); /* no origin */
         x = (x & ~huge) | (huge & 127);
-        vf_store(start + i, narrow_start(t, (int)r, g, (vf)((vi)c | ((tiny | huge) & 0x7fc00000)), x, magic));
+        c = (vf)((vi)c | ((tiny | huge) & 0x7fc00000));
+        vf_store(start + i, vf_multiply_add(c, vf_broadcast(1 + NARROW_ETA), (vf)narrow_origin(t, (int)r, g, c, x << 23, magic)));
     }
 }
 
@@ -34,20 +34,27 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, u
 {
     const size_t W = NARROW_GROUPS * VL, L = u->fused;
     const float *const a = t->a, *const b = t->b;
-    const int32_t magic = (23 - u->fraction_bits) * (1 << 23) + (1 << 22);
+    vi magic = vi_set((23 - u->fraction_bits) * (1 << 23) + (1 << 22)), field = vi_set(0x7f800000);
+    vi kept = vi_set(~0x3ff); /* at most 13 bits of an accumulator count, so that eta cannot carry it over a grid point */
+    vf factor = vf_broadcast(1 + NARROW_ETA);
+    KEEP(magic);
+    KEEP(field);
+    KEEP(kept);
+    KEEP(factor);
     vu largest[TILE_ROWS];
     vf acc[TILE_ROWS][NARROW_GROUPS];
-    vi low = vi_set(127), high = vi_set(127);
+    vi low = vi_set(INT32_MAX), low_sum = low;
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
-            vf c = vf_load(t->c + (size_t)r * W + g * VL);
-            vi sum = (vi)((largest[r] >> (8 * (uint32_t)g)) & 0xffu);
-            vi x = vi_max(sum, (vi)((vu)c << 1 >> 24));
-            low = vi_min(low, u->halves ? sum : x), high = vi_max(high, x);
-            acc[r][g] = narrow_start(t, r, g, c, x, magic);
+            const vf c = (vf)((vi)vf_load(t->c + (size_t)r * W + g * VL) & kept);
+            const vi sum = (vi)(g < 3 ? largest[r] << (23 - 8 * (uint32_t)g) : largest[r] >> 1) & field;
+            const vi origin = narrow_origin(t, r, g, c, vi_max(sum, (vi)c & field), magic);
+            low = vi_min(low, origin); /* negative where the exponent leaves binary32 */
+            if (u->halves) low_sum = vi_min(low_sum, sum);
+            acc[r][g] = vf_multiply_add(c, factor, (vf)origin);
         }
-    low = (low < (u->halves ? 127 - 14 : NARROW_LEAST)) | (high > 127 + NARROW_HIGH);
+    low = (low < vi_set(NARROW_LEAST << 23) + magic) | (low_sum < (127 - 14) << 23);
     if (__builtin_expect(vi_sign_bits(low) != 0, 0)) {
         float start[TILE_ROWS * NARROW_GROUPS * VL];
         narrow_rare(t, u, shared, magic, start);
@@ -70,10 +77,9 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, u
     for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) { /* the start is in the result: its exponent, and the bit below */
-            vf start = (vf)(((vi)acc[r][g] & 0x7f800000) | 0x00400000);
+            vf start = (vf)(((vi)acc[r][g] & field) | 0x00400000);
             vf d = vf_exact_difference(acc[r][g], start);
-            if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
-            else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
+            if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
             vf_store(t->c + (size_t)r * W + g * VL, d);
         }
 }
