@@ -21,14 +21,6 @@
 #include <immintrin.h>
 #endif
 
-/* A vector in use many times stays where it is. With sixteen registers gcc else folds a load into every use, which makes an
- * inner loop wait for loads, and builds constants anew out of general registers. */
-#if VL == 8
-#define KEEP(x) __asm__("" : "+x"(x))
-#else
-#define KEEP(x) (void)(x)
-#endif
-
 typedef float vf __attribute__((vector_size(VL * 4)));
 typedef int32_t vi __attribute__((vector_size(VL * 4)));
 typedef uint32_t vu __attribute__((vector_size(VL * 4)));
@@ -233,6 +225,19 @@ typedef int64_t vl __attribute__((vector_size(VL * 4)));
 static inline vd vd_load(const double *p) { vd x; memcpy(&x, p, sizeof x); return x; }
 static inline void vd_store(double *p, vd x) { memcpy(p, &x, sizeof x); }
 static inline vu vu_load(const uint32_t *p) { vu x; memcpy(&x, p, sizeof x); return x; }
+
+/* Compute or load a vector once: with sixteen registers compilers repeat a load in every use, and build a constant from
+ * three instructions there, where loads and instructions are what limits. */
+static inline vf vf_keep(vf x)
+{
+#if VL == 8 && defined(__GNUC__)
+    __asm__("" : "+x"(x));
+#endif
+    return x;
+}
+static inline vi vi_keep(vi x) { return (vi)vf_keep((vf)x); }
+static inline vu vu_keep(vu x) { return (vu)vf_keep((vf)x); }
+
 static inline vf vf_broadcast(float x)
 {
 #if VL == 16
@@ -424,8 +429,22 @@ static inline vu vu_max_halves(vu a, vu b)
 }
 
 /* set bits of each lane */
-static inline vi vu_count_ones(vu x)
+typedef struct { vu table, nibble, bytes, halves; } vu_counter; /* constants of the count, where it needs any */
+
+static inline vu_counter vu_counter_open(void)
 {
+#if VL == 8
+    const __m128i table = _mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4);
+    return (vu_counter){vu_keep((vu)_mm256_broadcastsi128_si256(table)), vu_keep((vu)_mm256_set1_epi8(15)),
+                        vu_keep((vu)_mm256_set1_epi8(1)), vu_keep((vu)_mm256_set1_epi16(1))};
+#else
+    return (vu_counter){{0}, {0}, {0}, {0}};
+#endif
+}
+
+static inline vi vu_count_ones(vu x, const vu_counter *c)
+{
+    (void)c;
 #if VL == 16 && defined(__AVX512VPOPCNTDQ__)
     return (vi)_mm512_popcnt_epi32((__m512i)x);
 #elif VL == 16
@@ -435,14 +454,10 @@ static inline vi vu_count_ones(vu x)
     __m512i count = _mm512_add_epi8(_mm512_shuffle_epi8(table, low), _mm512_shuffle_epi8(table, high));
     return (vi)_mm512_madd_epi16(_mm512_maddubs_epi16(count, _mm512_set1_epi8(1)), _mm512_set1_epi16(1));
 #elif VL == 8
-    const __m256i table = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4));
-    __m256i nibble = _mm256_set1_epi8(15), ones = _mm256_set1_epi8(1), pairs = _mm256_set1_epi16(1);
-    KEEP(nibble);
-    KEEP(ones);
-    KEEP(pairs);
+    const __m256i table = (__m256i)c->table, nibble = (__m256i)c->nibble;
     __m256i low = _mm256_and_si256((__m256i)x, nibble), high = _mm256_and_si256(_mm256_srli_epi32((__m256i)x, 4), nibble);
     __m256i count = _mm256_add_epi8(_mm256_shuffle_epi8(table, low), _mm256_shuffle_epi8(table, high));
-    return (vi)_mm256_madd_epi16(_mm256_maddubs_epi16(count, ones), pairs);
+    return (vi)_mm256_madd_epi16(_mm256_maddubs_epi16(count, (__m256i)c->bytes), (__m256i)c->halves);
 #else
     x = x - ((x >> 1) & 0x55555555u);
     x = (x & 0x33333333u) + ((x >> 2) & 0x33333333u);

@@ -15,7 +15,8 @@ static CM_NOINLINE void wide_rare_output(double *sums, float *d, int32_t output)
 
 INLINE void wide_start(const step_tile *t, int r, size_t g, vf c, vi x, int32_t magic, vd *low, vd *high)
 {
-    vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r]) + vf_is_negative(c);
+    const vu_counter counter = vu_counter_open();
+    vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r], &counter) + vf_is_negative(c);
     vl m0, m1;
     vd c0, c1;
     vl_of_words(negative, (vi)(((vu)x << 20) + (uint32_t)magic), &m0, &m1);

@@ -115,12 +115,15 @@ def test_an_estimate_against_another_says_when_it_wins() -> None:
     assert found.ranges["joules_per_unit"] is None
 
 
-def test_pictures_and_serving_on_the_command_line() -> None:
+def test_pictures_and_serving_on_the_command_line(tmp_path: Path) -> None:
     run = CliRunner().invoke
     sizes = ["--width", "832", "--height", "480", "--frames", "81", "--steps", "4", "--compiled"]
     video = run(main, ["estimate", "wan2.1-1.3b", "--chip", "h200", *sizes])
     assert "frames per second" in video.output
-    curve = run(main, ["serve", "llama-3.1-8b", "--chip", "h100", "--concurrency", "1,8", "--draft", "llama-3.2-1b"])
+    html = tmp_path / "serve.html"
+    asked = ["serve", "llama-3.1-8b", "--chip", "h100", "--concurrency", "1,8", "--report", str(html)]
+    curve = run(main, [*asked, "--draft", "llama-3.2-1b"])
+    assert "Throughput against latency: llama-3.1-8b on 1 x h100_sxm" in html.read_text()
     assert "first token" in curve.output
     assert "llama-3.2-1b drafts 3 tokens" in curve.output
     for broken, problem in (

@@ -30,6 +30,16 @@ def test_table_page_and_json(tmp_path: Path) -> None:
     assert {one["plan"]["zero"] for one in data["plans"]} <= {1, 3}
 
 
+def test_where_it_would_pay_elsewhere() -> None:
+    run = CliRunner().invoke
+    serving = ["plan", "llama-3.1-70b", "--chips", "16", "--prompt", "1024", "--answer", "256", "--format", "mxfp8"]
+    for arguments in ([*ARGUMENTS, "--chip", "trn3"], [*serving, "--chip", "trn3"]):
+        asked = [*arguments, "--against", "p5.48xlarge", "--saving", "0.25"]
+        even = json.loads(run(main, [*asked, "--json"]).output)["break_even"]
+        assert (even["against"], even["saving"]) == ("h100_sxm", 0.25)
+        assert "trn3 saves 25% of the dollars if it rents below $" in run(main, asked).output
+
+
 def test_bad_input_is_one_line() -> None:
     run = CliRunner().invoke
     for more, message in (

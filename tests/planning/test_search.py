@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 import chipmeter as cm
 from chipmeter.chips import Price, chip
-from chipmeter.cost import Plan, Plans, Shape, training_step, training_steps
+from chipmeter.cost import Plan, Plans, Shape, break_even, training_step, training_steps
 from chipmeter.cost.device import device
+from chipmeter.cost.money import price_range
 from chipmeter.cost.plan import RECOMPUTE, SCHEDULES
 from chipmeter.cost.training import model_flops
 from chipmeter.planning import Site, Space, best_plan, evaluate, faults, in_full, layout, price_plan
@@ -48,7 +49,7 @@ plans = st.builds(
 )  # fmt: skip
 def test_many_plans_at_once_are_priced_as_each_alone(model: str, name: str, some: list[Plan]) -> None:
     together = training_steps(MODELS[model], device(name), Plans.of(some))
-    site = Site(MODELS[model], chip(name), device(name), PRICE, "mbridge")
+    site = Site(MODELS[model], chip(name), device(name), PRICE, price_range(PRICE), "mbridge")
     outcome = evaluate(site, Plans.of(some))
     for place, plan in enumerate(some):
         alone = training_step(MODELS[model], name, plan)
@@ -225,6 +226,20 @@ def test_a_workload_brings_its_batch_and_tokens() -> None:
         best_plan(SMALL, chip="h100", chips=16)
 
 
+def test_doubt_of_time_price_and_power_reaches_dollars_and_joules() -> None:
+    best = best_plan("llama-3.1-70b", chip="h100", chips=64, batch=128, seq=8192).best
+    assert best.dollars_range is not None
+    assert best.joules_range is not None
+    assert (best.dollars_range.expected, best.joules_range.expected) == pytest.approx((best.dollars, best.joules))
+    for one in (best.dollars_range, best.joules_range):
+        assert one.log[0] <= 0.999 * best.seconds_range.log[0]
+    assert best.dollars_range.log[1] > best.seconds_range.log[1]
+    elsewhere = best_plan("llama-3.1-70b", chip="trn3", chips=64, batch=128, seq=8192).best
+    even = break_even(elsewhere, best, 0.5).dollars_per_chip_hour
+    assert even is not None
+    assert even.expected == pytest.approx(0.5 * best.dollars / 64 * 3600 / elsewhere.seconds)
+
+
 def test_a_plan_asked_about_is_judged() -> None:
     asked = Plan(chips=64, batch=128, seq=8192, tensor=3, pipeline=4)
     found = cm.best_plan("llama-3.1-70b", "p5.48xlarge", chips=64, batch=128, seq=8192, asked=asked)
@@ -238,6 +253,7 @@ def test_a_plan_asked_about_is_judged() -> None:
     assert (works.faults, works.nearest) == ((), found.best.__class__(**{
         **{name: getattr(found.best, name) for name in found.best.__struct_fields__},
         "dollars": works.nearest.dollars if works.nearest else None,
+        "dollars_range": works.nearest.dollars_range if works.nearest else None,
     }))  # fmt: skip
 
 

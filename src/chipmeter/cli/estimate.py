@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from chipmeter.cli.options import json_option, print_json, print_table, report_option
+from chipmeter.cli.options import json_option, nearest_format, place, print_json, print_table, report_option
 
 
 @click.command()
@@ -80,8 +80,8 @@ def estimate(
     result = run(model, price=_price(price), **asked)
     even = None
     if against is not None:
-        other = {**asked, "chip": None, "system": None, "tensor_parallel": None, **_place(against)}
-        other["format"] = against_format or _nearest_format(other, asked["format"])
+        other = {**asked, "tensor_parallel": None, **place(against)}
+        other["format"] = against_format or nearest_format(other, asked["format"])
         even = break_even(result, run(model, price=_price(price), **other), saving)
     if report_path is not None:
         from chipmeter.report import page, pages
@@ -102,23 +102,3 @@ def _price(text: str) -> Any:
     except ValueError:
         return text
     return Price(kind="on-demand", dollars_per_hour=value, chips=1, grade="assumed", source="given")
-
-
-def _place(name: str) -> dict[str, str]:
-    """Tell a system's name from a chip's."""
-    from chipmeter._names import UnknownNameError
-    from chipmeter.chips import system
-
-    try:
-        return {"system": system(name).id}
-    except UnknownNameError:
-        return {"chip": name}
-
-
-def _nearest_format(place: dict[str, Any], wanted: str) -> str:
-    """Name the format of the other chip that takes the place of the one asked for."""
-    from chipmeter.chips import chip, system
-    from chipmeter.cost.device import FALLBACK
-
-    there = chip(place["chip"] or system(place["system"]).chip)
-    return next((name for name in FALLBACK.get(wanted, ()) if name in there.peak), wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -89,3 +89,37 @@ def print_table(table: RenderableType) -> None:
 
     width = max(NARROWEST, Console().width) if sys.stdout.isatty() else 160
     Console(width=width).print(table)
+
+
+def place(name: str) -> dict[str, str | None]:
+    """Tell a system's name from a chip's.
+
+    >>> place("p5.48xlarge"), place("h100")
+    ({'chip': None, 'system': 'p5.48xlarge'}, {'chip': 'h100', 'system': None})
+    """
+    from chipmeter._names import UnknownNameError
+    from chipmeter.chips import system
+
+    try:
+        return {"chip": None, "system": system(name).id}
+    except UnknownNameError:
+        return {"chip": name, "system": None}
+
+
+def nearest_format(where: Mapping[str, Any], wanted: str) -> str:
+    """Name the format of a chip or system that takes the place of the one asked for.
+
+    >>> nearest_format(place("trn3"), "nvfp4")
+    'mxfp4'
+    """
+    from chipmeter.chips import chip, system
+    from chipmeter.cost.device import FALLBACK
+
+    there = chip(where["chip"] or system(where["system"]).chip)
+    return next((name for name in FALLBACK.get(wanted, ()) if name in there.peak), wanted)
+
+
+def elsewhere(name: str, where: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask for another chip or system, in the formats of it that take the places of those asked for."""
+    there = {**where, **place(name)}
+    return {**there, "format": tuple(dict.fromkeys(nearest_format(there, one) for one in where["format"]))}

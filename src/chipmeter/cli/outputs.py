@@ -249,15 +249,20 @@ def _collective() -> Any:
 
 
 def _estimate() -> Any:
-    from chipmeter.cost import BreakEven, Estimate, Range
+    from chipmeter.cost import Estimate, Range
 
     results = ("joules_per_unit", "facility_joules_per_unit", "dollars_per_million_units")
     per_unit = dict.fromkeys(results, float | None)
     rates = dict.fromkeys([f"{unit}s_per_second" for unit in get_args(Unit)], float | UnsetType)
-    even = {"break_even": extended(BreakEven, says=str) | UnsetType}
     return extended(
-        Estimate, memory_bytes=float, fits=bool, ranges=dict[str, Range | None], **per_unit, **rates, **even
+        Estimate, memory_bytes=float, fits=bool, ranges=dict[str, Range | None], **per_unit, **rates, **_even()
     )
+
+
+def _even() -> dict[str, Any]:
+    from chipmeter.cost import BreakEven
+
+    return {"break_even": extended(BreakEven, says=str) | UnsetType}
 
 
 def _serve() -> Any:
@@ -282,13 +287,13 @@ def _plan() -> Any:
     from chipmeter.planning import PlanSearch, Ranked
 
     ranked = extended(Ranked, layout=str, limits=dict[str, float], memory_bytes=float)
-    return extended(PlanSearch, plans=list[ranked])  # type: ignore[valid-type]
+    return extended(PlanSearch, plans=list[ranked], **_even())  # type: ignore[valid-type]
 
 
 def _plan_serving() -> Any:
     from chipmeter.planning import Deployment, ServingSearch
 
-    return extended(ServingSearch, deployments=list[extended(Deployment, layout=str)])  # type: ignore[misc]
+    return extended(ServingSearch, deployments=list[extended(Deployment, layout=str)], **_even())  # type: ignore[misc]
 
 
 def _quantize() -> Any:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chipmeter.cli.options import json_option, print_json, print_table, report_option
+from chipmeter.cli.options import elsewhere, json_option, print_json, print_table, report_option
 
 if TYPE_CHECKING:
+    from chipmeter.cost import BreakEven
     from chipmeter.planning import PlanSearch
 
 DEGREES = ("tensor", "pipeline", "virtual", "context", "expert", "micro")
@@ -48,6 +49,9 @@ def _choices(command: Any) -> Any:
 @click.option("--ttft", type=float, help="Serving: seconds to the first token, at most.")
 @click.option("--tpot", type=float, help="Serving: seconds between tokens, at most.")
 @click.option(
+    "--disaggregated/--aggregated", default=None, help="Serving: only with, or without, copies that only read prompts."
+)
+@click.option(
     "--objective",
     help="Training: seconds (default), dollars, joules or pareto. Serving: tokens_per_second (default), tpot or ttft.",
 )
@@ -60,12 +64,15 @@ def _choices(command: Any) -> Any:
 @click.option("--software", help="Whose measured runs to go by; training mbridge, serving vllm.")
 @click.option("--ask", help="Judge a plan: tensor=8,pipeline=16,zero=1,recompute=full,...")
 @_choices
+@click.option("--against", help="Another chip or system: at which price is this one cheaper?")
+@click.option("--saving", type=float, default=0.5, show_default=True, help="Share to save over --against.")
 @report_option
 @json_option
 def plan(
     model: str, chip: str | None, system: str | None, chips: tuple[int, ...], batch: int | None, seq: int | None,
     objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None,
-    memory: float | None, gradient_bytes: int, report_path: str | None, as_json: bool, **given: Any,
+    memory: float | None, gradient_bytes: int, against: str | None, saving: float, report_path: str | None, as_json: bool,
+    **given: Any,
 ) -> None:  # fmt: skip
     """Find the best ways to train MODEL, or with --prompt and --answer to serve it: every plan that works is priced.
 
@@ -75,7 +82,7 @@ def plan(
     import msgspec
 
     choices = {name: given.pop(name) for name in (*DEGREES, "schedule", "recompute", "zero")}
-    load = {name: given.pop(name) for name in ("prompt", "answer", "ttft", "tpot")}
+    load = {name: given.pop(name) for name in ("prompt", "answer", "ttft", "tpot", "disaggregated")}
     where = {"chip": chip, "system": system, "format": formats, **given}
     if load["prompt"] is not None or load["answer"] is not None:
         from chipmeter.cli import deployments
@@ -83,20 +90,26 @@ def plan(
         if report_path is not None:
             raise click.UsageError("--report is of training plans")
 
-        deployments.show(model, chips, objective, software, load, where, as_json)
+        deployments.show(model, chips, objective, software, load, where, against, saving, as_json)
         return
     if batch is None or seq is None:
         raise click.UsageError("give --batch and --seq to train, or --prompt and --answer to serve")
 
+    from functools import partial
+
+    from chipmeter.cost import break_even
     from chipmeter.planning import best_plan, layout
+    from chipmeter.report.estimate import even_data
 
     asked = None if ask is None else _asked(ask, chips[0], formats[0], batch, seq)
     choices = {name: value for name, value in choices.items() if value is not None}
-    found = best_plan(
-        model, chips=chips, batch=batch, seq=seq, distinct=not every, asked=asked,
+    search = partial(
+        best_plan, model, chips=chips, batch=batch, seq=seq, distinct=not every,
         objective=objective or "seconds", software=software or "mbridge", gradient_bytes=gradient_bytes,  # type: ignore[arg-type]
-        memory=None if memory is None else memory * 1e9, **where, **choices,
+        memory=None if memory is None else memory * 1e9, **choices,
     )  # fmt: skip
+    found = search(asked=asked, **where)
+    even = None if against is None else break_even(found.best, search(**elsewhere(against, where)).best, saving)
     if report_path is not None:
         from chipmeter.report import page
         from chipmeter.report import plan as report
@@ -107,9 +120,9 @@ def plan(
             {**msgspec.to_builtins(one), "layout": layout(one.plan), "limits": one.limits, "memory_bytes": one.bytes}
             for one in found.plans
         ]
-        print_json({**msgspec.to_builtins(found), "plans": rows})
+        print_json({**msgspec.to_builtins(found), "plans": rows, **even_data(even)})
         return
-    print_table(_page(found))
+    print_table(_page(found, even))
 
 
 def _asked(text: str, chips: int, format: str, batch: int, seq: int) -> Any:
@@ -135,7 +148,7 @@ def _number(name: str, value: str) -> float | bool:
         raise ValueError(f"{name} of a plan must be a whole number, got {value!r}") from None
 
 
-def _page(found: PlanSearch) -> Any:
+def _page(found: PlanSearch, even: BreakEven | None) -> Any:
     from rich import box
     from rich.console import Group
     from rich.table import Table
@@ -157,5 +170,6 @@ def _page(found: PlanSearch) -> Any:
         table("where the first plan's step goes, and what the second's takes more", columns, rows),
         table("what the first plan's memory holds", ("memory", "GB"), report.memory(found.best)),
         *(Text(line) for line in report.judged(found)),
+        *([] if even is None else [Text(str(even), style="bold")]),
         Text("\n".join(f"- {line}" for line in report.notes(found)), style="dim"),
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from chipmeter.cli.options import json_option, print_json, print_table
+from chipmeter.cli.options import json_option, print_json, print_table, report_option
 
 
 def _loads(ctx: click.Context, param: click.Parameter, value: str | None) -> list[int] | None:
@@ -42,10 +42,12 @@ def _loads(ctx: click.Context, param: click.Parameter, value: str | None) -> lis
 @click.option("--acceptance", type=float, default=0.7, show_default=True, help="Share of drafted tokens that hold.")
 @click.option("--engine", default="vllm", show_default=True, help="Whose runs to go by: vllm, trtllm, sglang.")
 @click.option("--price", default="on-demand", show_default=True, help="Kind of price: on-demand, capacity-block, ...")
+@report_option
 @json_option
 def serve(
-    model: str, draft: str | None, draft_tokens: int, acceptance: float, as_json: bool, price: Any, **asked: Any
-) -> None:
+    model: str, draft: str | None, draft_tokens: int, acceptance: float, report_path: str | None, as_json: bool, price: Any,
+    **asked: Any,
+) -> None:  # fmt: skip
     """Predict throughput, time to the first token and time per token of MODEL under load."""
     import msgspec
 
@@ -58,6 +60,10 @@ def serve(
     if draft is not None:
         helper = Draft(model=find_model(draft), tokens=draft_tokens, acceptance=acceptance)
     result = run(model, draft=helper, price=price, **asked)
+    if report_path is not None:
+        from chipmeter.report import page
+
+        page.write(serving.page(result), report_path)
     if as_json:
         print_json(msgspec.to_builtins(result))
     else:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, get_args
+from typing import Protocol, get_args
 
 import msgspec
 
@@ -10,9 +10,6 @@ from chipmeter._names import unknown_name
 from chipmeter.chips import Chip, Price, PriceKind, System
 from chipmeter.chips.catalogue import systems
 from chipmeter.cost.ranges import Range
-
-if TYPE_CHECKING:
-    from chipmeter.cost.records import Estimate
 
 
 def offers(
@@ -138,14 +135,46 @@ class BreakEven(msgspec.Struct, frozen=True, kw_only=True):
         return "; ".join(said) or f"neither price nor power of {self.against} is known, so there is nothing to beat"
 
 
-def break_even(new: Estimate, against: Estimate, saving: float = 0.5) -> BreakEven:
-    """Find the price and power at which one estimate is a share cheaper than another, per unit of work.
+class Priced(Protocol):
+    """Work and what it takes: an estimate, a plan of training, a deployment that serves."""
+
+    @property
+    def chip(self) -> str:
+        """The chip that does it."""
+
+    @property
+    def unit(self) -> str:
+        """What the work is counted in."""
+
+    @property
+    def units(self) -> float:
+        """How much work the rest is of."""
+
+    @property
+    def chips(self) -> int:
+        """Chips that share it."""
+
+    @property
+    def seconds_range(self) -> Range:
+        """Seconds of all chips together."""
+
+    @property
+    def dollars_range(self) -> Range | None:
+        """Dollars of all chips; None where no price is known."""
+
+    @property
+    def joules_range(self) -> Range | None:
+        """Joules of all boards; None where no power is known."""
+
+
+def break_even(new: Priced, against: Priced, saving: float = 0.5) -> BreakEven:
+    """Find the price and power at which some work is a share cheaper than the same elsewhere, per unit of work.
 
     The answer where a price is not published: what it would have to be.
 
     Parameters
     ----------
-    new, against : Estimate
+    new, against : Estimate, Ranked or Deployment
         Of the same work; `new` needs neither price nor power.
     saving : float
         Share to save, from 0 to below 1.

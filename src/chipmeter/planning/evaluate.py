@@ -10,6 +10,7 @@ from chipmeter.cost.energy import PowerModel, power_model
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.predict import Predictions, training_steps
+from chipmeter.cost.ranges import Range
 from chipmeter.cost.residency import fullest_stage, stage_bytes, total_bytes
 from chipmeter.cost.training import model_flops
 from chipmeter.planning.records import Ranked
@@ -76,8 +77,10 @@ def in_full(site: Site, plan: Plan) -> Ranked:
     step = found.steps.one(0)
     ranks = np.arange(float(plan.pipeline))
     tokens = plan.batch * plan.seq
+    joules = None if found.joules is None else float(found.joules[0])
     peak = plan.chips * site.device.rate(plan.format)
     return Ranked(
+        chip=site.chip.id,
         plan=plan,
         seconds=step.seconds,
         low=step.low,
@@ -88,6 +91,17 @@ def in_full(site: Site, plan: Plan) -> Ranked:
         capacity=site.device.memory,
         mfu=tokens * model_flops(site.model, plan.seq) / (step.seconds * peak),
         tokens_per_second=tokens / step.seconds,
-        joules=None if found.joules is None else float(found.joules[0]),
+        joules=joules,
         dollars=None if found.dollars is None else float(found.dollars[0]),
+        joules_range=None if joules is None else _joules_range(site, plan, step.range, joules),
+        dollars_range=None if site.paid is None else step.range * site.paid * (plan.chips / 3600.0),
     )
+
+
+def _joules_range(site: Site, plan: Plan, seconds: Range, joules: float) -> Range | None:
+    """Put the doubts of time and power around the joules; boards at their limit for the longest time take the most."""
+    power = power_model(site.chip, Formats.of(plan.format))
+    if power is None:
+        return None
+    free = seconds * (Range.around(joules, *power.doubt) / seconds.expected)
+    return Range(free.low, joules, max(joules, min(free.high, plan.chips * power.limit * seconds.high)))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
 import msgspec
 
 from chipmeter.chips import Price
 from chipmeter.cost.plan import Plan
+from chipmeter.cost.ranges import Range
 
 Objective = Literal["seconds", "dollars", "joules", "pareto"]
 
@@ -29,6 +30,7 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes
     ----------
+    chip : str
     plan : Plan
     seconds, low, high : float
         Of one step, with the bounds of the nominal 90 % interval.
@@ -48,8 +50,13 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
         Of the accelerator boards, of one step; None where no power is published.
     dollars : float or None
         Of one step; None where no price is known.
+    joules_range, dollars_range : Range or None
+        The same with the bounds of their nominal 90 % intervals.
     """
 
+    unit: ClassVar[str] = "token"
+
+    chip: str
     plan: Plan
     seconds: float
     low: float
@@ -62,6 +69,23 @@ class Ranked(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_second: float
     joules: float | None
     dollars: float | None
+    joules_range: Range | None
+    dollars_range: Range | None
+
+    @property
+    def chips(self) -> int:
+        """Chips of the plan."""
+        return self.plan.chips
+
+    @property
+    def units(self) -> float:
+        """Tokens of one step."""
+        return self.plan.batch * self.plan.seq
+
+    @property
+    def seconds_range(self) -> Range:
+        """Low, expected and high seconds of one step."""
+        return Range(self.low, self.seconds, self.high)
 
     @property
     def limits(self) -> dict[str, float]:

@@ -12,7 +12,8 @@ import msgspec
 from chipmeter import chips as catalogue
 from chipmeter.chips import Chip, Price, PriceKind, System
 from chipmeter.cost.device import Device, device
-from chipmeter.cost.money import find_price
+from chipmeter.cost.ranges import Range
+from chipmeter.cost.result import pay
 from chipmeter.cost.roofline import peak_of
 from chipmeter.cost.shape import Shape
 from chipmeter.workloads import Architecture, find_model
@@ -30,6 +31,8 @@ class Site(NamedTuple):
         With the networks of the system that it is part of.
     device : Device
     price : Price or None
+    paid : Range or None
+        Dollars per chip-hour: the price, and how far it or dearer offers of the kind reach.
     software : str
     system : str or None
     """
@@ -38,6 +41,7 @@ class Site(NamedTuple):
     chip: Chip
     device: Device
     price: Price | None
+    paid: Range | None
     software: str
     system: str | None = None
 
@@ -71,8 +75,8 @@ def find_site(
         if not 0 < memory < math.inf:
             raise ValueError(f"memory must be a positive number of bytes, got {memory!r}")
         on = msgspec.structs.replace(on, memory=float(memory))
-    used = price if isinstance(price, Price) else find_price(record, rented, price)
-    return Site(shape, record, on, used, software, None if rented is None else rented.id)
+    paid = pay(record, rented, price)
+    return Site(shape, record, on, paid.price, paid.range, software, None if rented is None else rented.id)
 
 
 def whole(name: str, size: object) -> int:

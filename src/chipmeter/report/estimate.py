@@ -40,7 +40,12 @@ def data(result: Estimate, even: BreakEven | None = None) -> dict[str, Any]:
         "bottleneck": result.bottleneck,
         "ranges": {key: msgspec.to_builtins(one) for key, _, one in found},
     }
-    return out if even is None else out | {"break_even": {**msgspec.to_builtins(even), "says": str(even)}}
+    return out | even_data(even)
+
+
+def even_data(even: BreakEven | None) -> dict[str, Any]:
+    """Lay out a break-even, if there is one, for JSON."""
+    return {} if even is None else {"break_even": {**msgspec.to_builtins(even), "says": str(even)}}
 
 
 def cells(one: Range | None) -> list[str]:
