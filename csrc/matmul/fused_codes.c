@@ -86,6 +86,7 @@ static CM_NOINLINE void all_blocks(const cm_fused_codes_args *args, size_t begin
 {
     void (*const run_panel)(const panel_run *) = RUN[args->way];
     const size_t W = panel_width(args), most = block_depth(args), size = value_size(args);
+    const uint32_t kept = args->output == CM_RZ_E8M13 ? ~0x3ffu : ~0u; /* the steps of narrow formats leave it to us */
     fused_block all;
     lay_out(args, end - begin, workspace + (64 - (uintptr_t)workspace % 64) % 64, &all);
     for (size_t column0 = 0; column0 < args->columns; column0 += BLOCK_COLUMNS) {
@@ -123,7 +124,10 @@ static CM_NOINLINE void all_blocks(const cm_fused_codes_args *args, size_t begin
                         const float *c = block.c + r * W;
                         int nan = 0;
                         for (size_t i = 0; i < width; i++) nan |= c[i] != c[i];
-                        for (size_t i = 0; i < width; i++) d[i] = c[i] == 0 ? 0.0f : c[i];
+                        for (size_t i = 0; i < width; i++) {
+                            const float x = cm_float32(cm_bits32(c[i]) & kept);
+                            d[i] = x == 0 ? 0.0f : x;
+                        }
                         if (k0 + depth == args->padded && (special || nan || block.row_class[r]))
                             settle(args, row + r, column0 + j, width, block.row_class[r], block.column_class + j);
                     }

@@ -1,8 +1,7 @@
 /* Steps of the fused dot product as float32 chains: narrow formats, few fraction bits. fused_codes.h tells the idea. */
 #include "matmul/fused_codes.h"
 
-#define NARROW_LOW (-90)  /* alignment exponents between which every scaling is a normal number */
-#define NARROW_HIGH 100
+#define NARROW_LOW (-90)  /* the least alignment exponent */
 #define NARROW_LEAST (127 - 2 * 15) /* the least sum of two exponents; with a packed zero it stays below */
 
 #define EXPONENT 0x7f800000 /* exponents stay in the place that binary32 has for them */
@@ -25,31 +24,30 @@ INLINE narrow_constants narrow_open(int32_t fraction_bits)
     };
 }
 
-INLINE vf narrow_start(const step_tile *t, int r, size_t g, vf c, vi x, const narrow_constants *k)
+/* Where an accumulator starts, without its own value; at alignment exponents too large for binary32 negative or not finite. */
+INLINE vi narrow_origin(const step_tile *t, int r, size_t g, vf c, vi x, const narrow_constants *k)
 {
-    c = (vf)((vi)c & k->kept);
     vi negative = vu_count_ones(vu_load(t->b_signs + g * VL) ^ t->a_signs[r], &k->counter) + vf_is_negative(c);
-    return vf_multiply_add(c, k->factor, (vf)((vu)x + k->magic + (vu)negative));
+    return (vi)((vu)x + k->magic + (vu)negative);
 }
 
-/* The starts of a tile outside the everyday range, lane by lane. An accumulator that this kernel cannot hold becomes
+/* The starts of a tile outside the everyday range, as beside zeros. An accumulator that this kernel cannot hold becomes
  * NaN, which later marks the output. */
 static CM_NOINLINE void narrow_rare(const step_tile *t, const step_rule *u, const uint32_t *largest, float *start)
 {
     const narrow_constants constants = narrow_open(u->fraction_bits);
-    for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i++) {
+    for (size_t i = 0; i < TILE_ROWS * NARROW_GROUPS * VL; i += VL) {
         const size_t r = i / (NARROW_GROUPS * VL), g = i / VL % NARROW_GROUPS;
-        float c = t->c[i];
-        int32_t field = (int32_t)(cm_bits32(c) << 1 >> 24), x = (int32_t)(largest[r * VL + i % VL] >> (8 * g) & 0xff);
-        if (x < NARROW_LEAST) x = 127 + NARROW_LOW; /* the sum of a zero and something: no product counts */
-        if (c != 0) {
-            int32_t e = field > u->least + 127 ? field : u->least + 127;
-            if (e > x) x = e;
-            else if (x == 127 + NARROW_LOW) c = __builtin_nanf(""); /* tiny beside zeros */
-        }
-        if (x > 127 + NARROW_HIGH) c = __builtin_nanf(""), x = 127;
-        vf one = narrow_start(t, (int)r, g, vf_broadcast(c), vi_set(x << 23), &constants); /* signs differ by lane: pick ours */
-        start[i] = one[i % VL];
+        vf c = (vf)((vi)vf_load(t->c + i) & constants.kept);
+        const vi counts = c != (vf){0}, e = vi_max((vi)((vu)c << 1 >> 24), vi_set(u->least + 127));
+        const vi sum = (vi)((vu_load(largest + r * VL) >> (8 * (uint32_t)g)) & 0xffu);
+        const vi none = sum < NARROW_LEAST; /* the sum of a zero and something: no product counts */
+        const vi tiny = counts & none & (e <= 127 + NARROW_LOW);
+        vu x = (vu)vi_max((sum & ~none) | (none & (127 + NARROW_LOW)), e & counts) << 23;
+        const vi huge = (vi)(x + constants.magic >= (vu)vi_set(EXPONENT));
+        x = (x & ~(vu)huge) | ((vu)huge & (127u << 23));
+        c = (vf)((vi)c | ((tiny | huge) & 0x7fc00000));
+        vf_store(start + i, vf_multiply_add(c, constants.factor, (vf)narrow_origin(t, (int)r, g, c, (vi)x, &constants)));
     }
 }
 
@@ -60,17 +58,19 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, i
     const narrow_constants constants = narrow_open(u->fraction_bits);
     vu largest[TILE_ROWS];
     vf acc[TILE_ROWS][NARROW_GROUPS];
-    vi low = vi_set(127 << 23), high = low;
+    vi low = vi_set(INT32_MAX), low_sum = low;
     for (int r = 0; r < TILE_ROWS; r++) largest[r] = vu_load(shared + r * VL);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) {
-            vf c = vf_load(t->c + (size_t)r * W + g * VL);
+            const vf c = (vf)((vi)vf_load(t->c + (size_t)r * W + g * VL) & constants.kept);
             vu of_group = g < 3 ? largest[r] << (23 - 8 * (uint32_t)g) : largest[r] >> 1;
-            vi sum = (vi)of_group & constants.exponent, x = vi_max(sum, (vi)c & constants.exponent);
-            low = vi_min(low, halves ? sum : x), high = vi_max(high, x);
-            acc[r][g] = narrow_start(t, r, g, c, x, &constants);
+            const vi sum = (vi)of_group & constants.exponent;
+            const vi origin = narrow_origin(t, r, g, c, vi_max(sum, (vi)c & constants.exponent), &constants);
+            low = vi_min(low, origin); /* one comparison for both ends: too large is negative */
+            if (halves) low_sum = vi_min(low_sum, sum);
+            acc[r][g] = vf_multiply_add(c, constants.factor, (vf)origin);
         }
-    low = (low < ((halves ? 127 - 14 : NARROW_LEAST) << 23)) | (high > (127 + NARROW_HIGH) << 23);
+    low = (low < (vi)((vu)vi_set(NARROW_LEAST << 23) + constants.magic)) | (low_sum < (127 - 14) << 23);
     if (__builtin_expect(vi_sign_bits(low) != 0, 0)) {
         float start[TILE_ROWS * NARROW_GROUPS * VL];
         narrow_rare(t, u, shared, start);
@@ -91,10 +91,9 @@ INLINE void narrow_step(const step_tile *t, const step_rule *u, size_t groups, i
     for (int r = 0; r < TILE_ROWS; r++) vu_store_u32(shared + r * VL, largest[r]);
     for (int r = 0; r < TILE_ROWS; r++)
         for (size_t g = 0; g < groups; g++) { /* the start is in the result: its exponent, and the bit below */
-            vf start = (vf)(((vi)acc[r][g] & 0x7f800000) | 0x00400000);
+            vf start = (vf)(((vi)acc[r][g] & constants.exponent) | 0x00400000);
             vf d = vf_exact_difference(acc[r][g], start);
-            if (u->output == CM_RZ_E8M13) d = (vf)((vi)d & ~0x3ff);
-            else if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
+            if (u->output == CM_RNE_F16) d = vf_round_to_half(d);
             vf_store(t->c + (size_t)r * W + g * VL, d);
         }
 }
