@@ -322,6 +322,45 @@ static inline void vi_to_doubles(vi x, vd *low, vd *high)
 #endif
 }
 
+/* lane-wise maximum and minimum of numbers */
+static inline vd vd_max(vd a, vd b)
+{
+#if VL == 16
+    return (vd)_mm512_max_pd((__m512d)a, (__m512d)b);
+#elif VL == 8
+    return (vd)_mm256_max_pd((__m256d)a, (__m256d)b);
+#else
+    vl m = a > b;
+    return (vd)(((vl)a & m) | ((vl)b & ~m));
+#endif
+}
+
+static inline vd vd_min(vd a, vd b)
+{
+#if VL == 16
+    return (vd)_mm512_min_pd((__m512d)a, (__m512d)b);
+#elif VL == 8
+    return (vd)_mm256_min_pd((__m256d)a, (__m256d)b);
+#else
+    vl m = a < b;
+    return (vd)(((vl)a & m) | ((vl)b & ~m));
+#endif
+}
+
+/* truncation toward zero; lanes must lie within int32 */
+static inline vi vd_truncate(vd low, vd high)
+{
+#if VL == 16
+    return (vi)_mm512_inserti32x8(_mm512_castsi256_si512(_mm512_cvttpd_epi32((__m512d)low)), _mm512_cvttpd_epi32((__m512d)high), 1);
+#elif VL == 8
+    return (vi)_mm256_insertf128_si256(_mm256_castsi128_si256(_mm256_cvttpd_epi32((__m256d)low)), _mm256_cvttpd_epi32((__m256d)high), 1);
+#elif defined(__SSE4_1__)
+    return (vi)_mm_unpacklo_epi64(_mm_cvttpd_epi32((__m128d)low), _mm_cvttpd_epi32((__m128d)high));
+#else
+    return (vi){(int32_t)low[0], (int32_t)low[1], (int32_t)high[0], (int32_t)high[1]};
+#endif
+}
+
 /* toward minus infinity, whatever the rounding mode */
 static inline vf vf_floor(vf x)
 {

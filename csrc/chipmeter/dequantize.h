@@ -2,7 +2,7 @@
 #ifndef CHIPMETER_DEQUANTIZE_H
 #define CHIPMETER_DEQUANTIZE_H
 
-#include "chipmeter/formats.h"
+#include "chipmeter/quantize.h"
 
 enum cm_value_kind {
     CM_VALUE_FLOAT = 0,   /* by `format` */
@@ -55,6 +55,9 @@ typedef struct {
     void (*measure)(const float *x, const uint8_t *codes, const float *scales, const float *zeros, size_t begin, size_t end,
                     size_t lines, const cm_grid *grid, const cm_value_spec *spec, const cm_measure_spec *how,
                     cm_error_sums *chunks, uint64_t *octaves);
+    /* tiles_f32 of one chunk, tiles of one row, and its difference; `table` has the numbers of 8-bit scales (NULL: they are float32) */
+    void (*tiles_measured)(const cm_tiling *tiling, const cm_tile_spec *tiles, const float *table, const cm_value_spec *spec,
+                           const cm_measure_spec *how, cm_error_sums *chunk, uint64_t *octaves);
     /* groups of two codes of 4 bits, or four of 6, to one byte, or three; the first code lowest */
     void (*pack)(const uint8_t *codes, uint8_t *packed, size_t groups, int bits);
     /* to[j][i] = from[i][j]; strides in bytes */

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "chipmeter/formats.h"
+
 #define CM_PANEL 16                 /* columns of B that lie side by side */
 #define CM_ZERO_EXPONENT (-8192)    /* exponent of a packed zero: below every floor, and sums stay below too */
 
@@ -56,7 +58,7 @@ typedef struct {
 } cm_codes;
 
 /* How the sums of a step are held. CM_NARROW, in float32: operands of at most 3 mantissa bits with exponents in
- * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 8 products of operands whose nonzero
+ * -15..16, fraction_bits <= 13 and no scales. CM_INTEGER, in int32: at most 16 products of operands whose nonzero
  * elements have exponents in -50..50, no scales. CM_WIDE, in float64: everything. CM_FLOORED and CM_PARITIES: TR and GTR,
  * in int32, at most 8 products to an alignment, exponents as for CM_INTEGER. */
 enum cm_fused_way { CM_WIDE = 0, CM_NARROW = 1, CM_INTEGER = 2, CM_FLOORED = 3, CM_PARITIES = 4 };
@@ -97,6 +99,8 @@ enum cm_chain_order {
 
 enum cm_chain_rounding { CM_CHAIN_NEAREST = 0, CM_CHAIN_DOWNWARD = 1, CM_CHAIN_TOWARD_ZERO = 2 };
 
+#define CM_CHAIN_ROWS 96            /* of A: they stay in the second-level cache for all columns */
+
 /* IEEE arithmetic: each tile of depth is reduced in the given order from zero and added to the accumulator; with
  * tile = 0 the accumulator itself starts the one sequential chain. */
 typedef struct {
@@ -105,6 +109,9 @@ typedef struct {
     const void *a, *b, *c;          /* a: rows x depth; b: panels; c: rows x columns or NULL */
     void *d;
     int32_t rounding;               /* enum cm_chain_rounding, of every operation */
+    const cm_decode_spec *code;     /* chain_f32: a holds codes, decoded into `room` by CM_CHAIN_ROWS rows; NULL: numbers */
+    int32_t code_bytes;             /* 1 or 2 */
+    float *room;                    /* min(CM_CHAIN_ROWS, rows asked for) x depth */
 } cm_chain_args;
 
 enum cm_policy {
@@ -140,30 +147,20 @@ typedef struct {
     int32_t both;                   /* 1: count the bits set in a and b; 0: those in which they differ */
 } cm_binary_args;
 
-#define CM_LANES 32                 /* columns of B that lie side by side for the models of AMD */
-#define CM_EXPONENT_BIAS 128        /* of their packed exponents; a zero has a large negative one */
-#define CM_EXPONENT_NONE 8192       /* in a range: no element at the low end, NaN or infinity at the high end */
-#define CM_EXPONENT_EMPTY (-1024)   /* at the high end: only zeros; NaN beside them must still show in the sum */
 #define CM_EXACT_PRODUCTS 16        /* products of one exact step at most */
 
-typedef struct {
-    const float *value;             /* a: rows x depth; b: panels of CM_LANES columns, depth x CM_LANES each */
-    const int16_t *range;           /* least and largest exponent of each line, zeros left out */
-} cm_lanes;
-
-/* The models of AMD's matrix cores over rows x columns x depth; depth is a multiple of `instruction`, padded with zeros.
+/* The models of AMD's matrix cores over rows x columns x depth, from codes; the workspace is cm_lanes_workspace bytes.
  * exact: c and `products` products added exactly, one rounding. flushed: 2 or 4 rounded products added in pairs, every
  * result flushed. floored: products truncated to fraction_bits below the largest (of even and of odd k apart with
  * groups = 2), then floored together with c and rounded. */
 typedef struct {
     size_t rows, columns, depth;
-    cm_lanes a, b;
-    const int32_t *ea;              /* biased exponents of a, each twice in one word */
-    const int16_t *eb;              /* of b, in the order of the tier's vectors: see lanes.c */
+    size_t padded;                  /* depth with zeros up to a multiple of `instruction` */
+    cm_codes a, b;
     const float *c;                 /* rows x columns or NULL */
     float *d;
     int32_t products, instruction;  /* products per step; elements of depth per instruction, a multiple of them */
-    int32_t fraction_bits;          /* floored: bits kept; exact: fraction bits of a product */
+    int32_t fraction_bits;          /* floored: bits kept */
     int32_t groups;
 } cm_lanes_args;
 
@@ -172,22 +169,24 @@ typedef struct {
     void (*pack_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, float *value, int32_t *exponent, uint8_t *flag);
     /* any matrix (depth x columns) in zero-padded panels: elements of 1, 2, 4 or 8 bytes, strides counted in elements */
     void (*panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, void *out);
+    /* the same of codes of 1 or 2 bytes, decoded; which NaN a NaN becomes is left open */
+    void (*code_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded, const cm_decode_spec *code, float *out);
     /* whether every nonzero finite element has an exponent in -limit..limit; line, along as in the operand */
     int (*exponents_within)(const cm_codes *x, size_t lines, size_t depth, int32_t limit);
     void (*fused)(const cm_fused_args *args, size_t row_begin, size_t row_end);
     /* bytes of workspace that one call of fused_codes needs, 64-byte aligned */
     size_t (*fused_codes_workspace)(const cm_fused_codes_args *args);
     void (*fused_codes)(const cm_fused_codes_args *args, size_t row_begin, size_t row_end, void *workspace);
+    int32_t integer_products; /* the longest steps that CM_INTEGER runs faster than CM_WIDE */
     void (*chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     void (*chain_f64)(const cm_chain_args *args, size_t row_begin, size_t row_end);
     /* out = x * y + z with one rounding; NaN is canonical. out may be z */
     void (*fma_f32)(const float *x, const float *y, const float *z, float *out, size_t n);
     void (*policy)(const cm_policy_args *args, size_t row_begin, size_t row_end);
-    void (*lane_rows)(const float *x, size_t rows, size_t depth, size_t padded, int32_t min_exponent, int32_t flush, float *value, int32_t *exponent, int16_t *range);
-    void (*lane_panels)(const float *x, size_t depth, size_t columns, size_t padded, int32_t min_exponent, int32_t flush, float *value, int16_t *exponent, int16_t *range);
-    void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-    void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
-    void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end);
+    size_t (*lanes_workspace)(void);
+    void (*exact)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
+    void (*flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
+    void (*floored)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*integer_workspace)(void);
     void (*integer)(const cm_integer_args *args, size_t row_begin, size_t row_end, void *workspace);
     size_t (*binary_workspace)(void);

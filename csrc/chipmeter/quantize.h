@@ -55,7 +55,7 @@ typedef struct {
     int32_t midpoint_count, nan_code;
 } cm_tile_spec;
 
-typedef struct {
+typedef struct cm_tiling {
     const float *x;
     uint8_t *codes;
     void *scales;                /* bytes of POWER and FP4, else float32; rows of tiles `scale_stride` apart */
@@ -66,6 +66,9 @@ typedef struct {
     size_t rows, columns;        /* of a tile; those at the ends are smaller */
     size_t scale_stride;
     size_t amax_stride;          /* ... 0: one that all tiles take; 1: one of each tile of a single row of tiles */
+    /* NULL, or told of every strip of tiles that is done, the scales of which begin at `first` */
+    void (*hear)(const struct cm_tiling *tiling, const float *x, const uint8_t *codes, size_t first, size_t count, size_t columns);
+    void *listener;
 } cm_tiling;
 
 typedef struct {

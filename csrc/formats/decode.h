@@ -4,7 +4,11 @@
 
 #include "bits.h"
 #include "chipmeter/formats.h"
+#include "tier.h"
 #include "vec.h"
+
+void CM_NAME(cm_decode_u8_f32)(const uint8_t *codes, float *x, size_t n, const cm_decode_spec *spec);
+void CM_NAME(cm_decode_u16_f32)(const uint16_t *codes, float *x, size_t n, const cm_decode_spec *spec);
 
 /* Subnormal codes become floats by integer conversion: a float32 subnormal times 2^k would cost an assist each. A
  * format that shares float32's exponent range (bias 127) shares its subnormals, which are then plain shifts. */

@@ -21,6 +21,18 @@ typedef struct {
     float magic;
 } cm_fast_spec;
 
+static inline vu vu_where(vu mask, vu yes, vu no) { return (yes & mask) | (no & ~mask); }
+
+/* lanes of `yes` where a, as signed, is less than b */
+static inline vu vu_below(vu a, int32_t b, vu yes, vu no)
+{
+#if VL == 16
+    return (vu)_mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask((__m512i)a, _mm512_set1_epi32(b)), (__m512i)no, (__m512i)yes);
+#else
+    return vu_where((vu)((vi)a < b + (vi){0}), yes, no);
+#endif
+}
+
 /* whether the code of -x is that of x with one bit flipped (or the lone zero and NaN), and infinity an overflow */
 static inline int cm_fast_symmetric(const cm_encode_spec *s)
 {

@@ -94,19 +94,40 @@ static inline uint32_t e8m0_resolve(uint32_t code, int negative, int zero, int i
     return cm_select32(cm_mask32(nan), s->nan, result);
 }
 
+/* One vector. The rounding of a normal number is an addition whose carry moves the exponent; below them lies only 2^-127, from
+ * which rounding goes up beyond a threshold. */
+static inline __attribute__((always_inline)) vu e8m0_vector(vu bits, int32_t rule, const cm_e8m0_spec *s)
+{
+    const vu a = bits & 0x7fffffffu;
+    vu carry = a + (rule == CM_E8M0_CEIL ? 0x7fffffu : rule == CM_E8M0_NEAREST_UP ? 0x400000u : 0);
+    if (rule == CM_E8M0_NEAREST_EVEN) carry = a + 0x3fffffu + (vu_shift_right(a, 23) & 1);
+    const int32_t least = rule == CM_E8M0_NEAREST_EVEN ? 0x600001 : rule == CM_E8M0_FLOOR ? 0x800000 : 0x400001;
+    vu code = vu_below(a, 0x800000, vu_below(a, least, (vu){0}, 1 + (vu){0}), vu_shift_right(carry, 23));
+    code = vu_below(code, 255, code, s->overflow + (vu){0});
+    code = vu_below(a, 0x7f800000, code, s->infinity + (vu){0});
+    if (!s->ignore_sign) code = vu_below(bits, 0, s->negative + (vu){0}, code);
+    code = vu_below(a, 1, s->zero + (vu){0}, code);
+    return vu_below(a, 0x7f800001, code, s->nan + (vu){0});
+}
+
+#define CM_E8M0_CASE(rule)                                                                                           \
+    case rule:                                                                                                       \
+        for (; i + VL <= n; i += VL) {                                                                               \
+            if (i % 16 == 0) __builtin_prefetch(x + i + CM_PREFETCH);                                                \
+            vu_store_u8(codes + i, e8m0_vector((vu)vf_load(x + i), rule, spec));                                     \
+        }                                                                                                            \
+        for (; i < n; i++) codes[i] = (uint8_t)e8m0_vector(cm_bits32(x[i]) + (vu){0}, rule, spec)[0];                \
+        break;
+
 static void CM_NAME(encode_f32_e8m0)(const float *restrict x, uint8_t *restrict codes, size_t n, const cm_e8m0_spec *given)
 {
     const cm_e8m0_spec copy = *given, *spec = &copy; /* a local no store can alias */
-    for (size_t i = 0; i < n; i++) {
-        uint32_t bits = cm_bits32(x[i]), a = bits & 0x7fffffffu;
-        int32_t exponent = (int32_t)(a >> 23) - 127;
-        uint32_t fraction = a & 0x7fffffu;
-        /* a float32 subnormal: 2^-127 is its bit 22; anything lower rounds to code 0 or up to it */
-        uint32_t subnormal = cm_mask32(exponent == -127), reached = cm_mask32((fraction & 0x400000u) != 0);
-        exponent -= (int32_t)(subnormal & ~reached & 1u);
-        fraction = cm_select32(subnormal, (fraction << 1) & 0x7fffffu & reached, fraction);
-        codes[i] = (uint8_t)e8m0_resolve(e8m0_code(exponent, fraction, 0, spec->rule), (int)(bits >> 31), a == 0,
-                                         a == 0x7f800000u, a > 0x7f800000u, spec);
+    size_t i = 0;
+    switch (spec->rule) {
+        CM_E8M0_CASE(CM_E8M0_CEIL)
+        CM_E8M0_CASE(CM_E8M0_NEAREST_UP)
+        CM_E8M0_CASE(CM_E8M0_NEAREST_EVEN)
+        CM_E8M0_CASE(CM_E8M0_FLOOR)
     }
 }
 
@@ -147,7 +168,7 @@ static void CM_NAME(encode_f64_e8m0)(const double *x, uint8_t *codes, size_t n, 
             x[i] = one[0];                                                                                           \
         }                                                                                                            \
     }                                                                                                                \
-    static void CM_NAME(decode_##name)(const code *codes, float *x, size_t n, const cm_decode_spec *spec)            \
+    void CM_NAME(cm_decode_##name)(const code *codes, float *x, size_t n, const cm_decode_spec *spec)                \
     {                                                                                                                \
         cm_fpenv saved = cm_fpenv_enter();                                                                           \
         CM_NAME(decode_loop_##name)(codes, x, n, spec);                                                              \
@@ -170,7 +191,7 @@ const cm_format_kernels CM_NAME(cm_formats) = {
     .encode_f64_u32 = CM_NAME(encode_f64_u32),
     .encode_f32_e8m0 = CM_NAME(encode_f32_e8m0),
     .encode_f64_e8m0 = CM_NAME(encode_f64_e8m0),
-    .decode_u8_f32 = CM_NAME(decode_u8_f32),
-    .decode_u16_f32 = CM_NAME(decode_u16_f32),
+    .decode_u8_f32 = CM_NAME(cm_decode_u8_f32),
+    .decode_u16_f32 = CM_NAME(cm_decode_u16_f32),
     .philox = CM_NAME(philox),
 };

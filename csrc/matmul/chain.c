@@ -5,16 +5,10 @@
 
 #include "vec.h"
 
-#if VL == 16
 #define CHAIN_TILE_ROWS 6
-#define CHAIN_VECTORS 4
-#else
-#define CHAIN_TILE_ROWS (CM_PANEL * sizeof(T) / (VL * 4) == 2 ? 6 : 2) /* sixteen registers */
-#define CHAIN_VECTORS (CM_PANEL * sizeof(T) / (VL * 4))
-#endif
+#define CHAIN_VECTORS (VL == 16 ? 4 : 2) /* thirty-two registers, or sixteen */
 
-#define CHAIN_BLOCK_ROWS 120 /* rows of A that stay in the second-level cache for all columns */
-#define CHAIN_PIECE 256 /* depth of a panel in the first-level cache, where no tile sets it */
+#define CHAIN_PIECE 1024 /* of depth, of those rows */
 
 #define T float
 #define CHAIN_V vf
@@ -46,7 +40,16 @@ static cm_fpenv enter(int32_t rounding)
 void CM_NAME(cm_chain_f32)(const cm_chain_args *args, size_t row_begin, size_t row_end)
 {
     cm_fpenv saved = enter(args->rounding);
-    chain_f32_rows(args, row_begin, row_end);
+    for (size_t row = row_begin; args->code && row < row_end; row += CM_CHAIN_ROWS) {
+        const size_t rows = row_end - row < CM_CHAIN_ROWS ? row_end - row : CM_CHAIN_ROWS, bytes = (size_t)args->code_bytes;
+        CM_NAME(cm_code_rows)((const char *)args->a + row * args->depth * bytes, bytes, rows * args->depth, args->code, args->room);
+        cm_chain_args some = *args;
+        some.a = args->room;
+        some.c = args->c ? (const float *)args->c + row * args->columns : NULL;
+        some.d = (float *)args->d + row * args->columns;
+        chain_f32_rows(&some, 0, rows);
+    }
+    if (!args->code) chain_f32_rows(args, row_begin, row_end);
     cm_fpenv_leave(saved);
 }
 

@@ -79,79 +79,114 @@ static CM_NOINLINE void CM_CHAIN(panel)(const cm_chain_args *args, size_t row0, 
 }
 
 #ifdef __FMA__
-/* Sequential tiles as a register block: each loaded vector of B serves CHAIN_TILE_ROWS rows. A block is as wide as a few
- * panels; its accumulators stay in one run of memory while its depth goes by. */
+/* Sequential tiles as a register block of CHAIN_TILE_ROWS rows: each loaded vector of B serves them all. A block stays in
+ * registers for a piece of depth; the sum of the tiles before waits on the stack. */
 enum {
     CM_CHAIN(LANES) = (int)(sizeof(CHAIN_V) / sizeof(T)),
-    CM_CHAIN(WIDTH) = (int)CHAIN_VECTORS * CM_CHAIN(LANES),
-    CM_CHAIN(OF_PANEL) = CM_PANEL / CM_CHAIN(LANES), /* vectors */
-    CM_CHAIN(PANELS) = CM_CHAIN(WIDTH) / CM_PANEL
+    CM_CHAIN(WIDTH) = CHAIN_VECTORS * CM_CHAIN(LANES)
 };
 
-/* one tile, or a piece of an endless one: acc becomes the sum from zero, or goes on from what it is */
-static inline __attribute__((always_inline)) void CM_CHAIN(tile_as)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CM_CHAIN(PANELS)], size_t depth, int add, int overwrite, T *total)
+/* where a piece of a block of the output begins: with what lies in d, or with the first tile's own sum */
+enum CM_CHAIN(start) { CM_CHAIN(GOES_ON), CM_CHAIN(FRESH) };
+
+/* some depth of A (rows a_stride apart) and of one block of columns; d is read unless fresh */
+typedef struct {
+    const T *a, *b[CHAIN_VECTORS];
+    size_t a_stride, rows, depth, tile;
+    int start, last;
+} CM_CHAIN(strip);
+
+static inline __attribute__((always_inline)) void CM_CHAIN(block)(const CM_CHAIN(strip) *s, size_t row, size_t tile, T *d, size_t stride)
 {
-    CHAIN_V acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
+    CHAIN_V total[CHAIN_TILE_ROWS][CHAIN_VECTORS], acc[CHAIN_TILE_ROWS][CHAIN_VECTORS];
+    const T *a[CHAIN_TILE_ROWS], *b[CHAIN_VECTORS];
+    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) a[r] = s->a + (row + r < s->rows ? row + r : s->rows - 1) * s->a_stride;
+    for (int v = 0; v < CHAIN_VECTORS; v++) b[v] = s->b[v];
     for (int r = 0; r < CHAIN_TILE_ROWS; r++) /* vector by vector, or they pass through memory */
-        for (size_t v = 0; v < CHAIN_VECTORS; v++) {
-            if (add) acc[r][v] = (CHAIN_V){0};
-            else memcpy(&acc[r][v], total + ((size_t)r * CHAIN_VECTORS + v) * CM_CHAIN(LANES), sizeof acc[r][v]);
+        for (int v = 0; v < CHAIN_VECTORS; v++) {
+            total[r][v] = (CHAIN_V){0};
+            if (s->start == CM_CHAIN(GOES_ON)) memcpy(&total[r][v], d + (size_t)r * stride + v * CM_CHAIN(LANES), sizeof total[r][v]);
         }
-#pragma GCC unroll 8
-    for (size_t k = 0; k < depth; k++) { /* few iterations: their end is foreseen */
-        CHAIN_V y[CHAIN_VECTORS];
-        for (size_t v = 0; v < CHAIN_VECTORS; v++)
-            memcpy(&y[v], b[v / CM_CHAIN(OF_PANEL)] + k * CM_PANEL + v % CM_CHAIN(OF_PANEL) * CM_CHAIN(LANES), sizeof y[v]);
-        for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
-            CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
-            for (size_t v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+    for (size_t k = 0; k < s->depth;) {
+        const size_t end = tile && s->depth - k > tile ? k + tile : s->depth;
+        const int overwrites = s->start == CM_CHAIN(FRESH) && k == 0;
+        for (int r = 0; r < CHAIN_TILE_ROWS; r++)
+            for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = tile ? (CHAIN_V){0} : total[r][v];
+#pragma GCC unroll 2
+        for (; k < end; k++) {
+            CHAIN_V y[CHAIN_VECTORS];
+            for (int v = 0; v < CHAIN_VECTORS; v++) memcpy(&y[v], b[v] + k * CM_PANEL, sizeof y[v]);
+            for (int r = 0; r < CHAIN_TILE_ROWS; r++) {
+                CHAIN_V x = CHAIN_BROADCAST(a[r][k]);
+                for (int v = 0; v < CHAIN_VECTORS; v++) acc[r][v] = CHAIN_MULTIPLY_ADD(x, y[v], acc[r][v]);
+            }
         }
+        for (int r = 0; r < CHAIN_TILE_ROWS; r++)
+            for (int v = 0; v < CHAIN_VECTORS; v++) total[r][v] = tile && !overwrites ? total[r][v] + acc[r][v] : acc[r][v];
     }
+    CHAIN_I nan = {0};
     for (int r = 0; r < CHAIN_TILE_ROWS; r++)
-        for (size_t v = 0; v < CHAIN_VECTORS; v++, total += CM_CHAIN(LANES)) {
-            CHAIN_V before;
-            memcpy(&before, total, sizeof before);
-            if (add && !overwrite) acc[r][v] = before + acc[r][v];
-            memcpy(total, &acc[r][v], sizeof acc[r][v]);
+        for (int v = 0; v < CHAIN_VECTORS; v++) {
+            nan |= (CHAIN_I)(total[r][v] != total[r][v]);
+            memcpy(d + (size_t)r * stride + v * CM_CHAIN(LANES), &total[r][v], sizeof total[r][v]);
         }
+    if (s->last && vu_any((vu)nan))
+        for (size_t r = 0; r < CHAIN_TILE_ROWS; r++)
+            for (size_t j = 0; j < CM_CHAIN(WIDTH); j++) d[r * stride + j] = CM_CHAIN(canonical)(d[r * stride + j]);
 }
 
-static CM_NOINLINE void CM_CHAIN(tile)(const T *const a[CHAIN_TILE_ROWS], const T *const b[CM_CHAIN(PANELS)], size_t depth, int add, int overwrite, T *total)
+/* a function that begins a cache line: its loop is short, and slower by a tenth where it lies badly */
+static CM_NOINLINE __attribute__((aligned(64))) void CM_CHAIN(blocks)(const CM_CHAIN(strip) *s, T *d, size_t stride)
 {
-    if (add) CM_CHAIN(tile_as)(a, b, depth, 1, overwrite, total);
-    else CM_CHAIN(tile_as)(a, b, depth, 0, 0, total);
+    if (s->tile)
+        for (size_t row = 0; row < s->rows; row += CHAIN_TILE_ROWS) CM_CHAIN(block)(s, row, s->tile, d + row * stride, stride);
+    else
+        for (size_t row = 0; row < s->rows; row += CHAIN_TILE_ROWS) CM_CHAIN(block)(s, row, 0, d + row * stride, stride);
+}
+
+/* rows of a strip that are no whole block, or columns that are none */
+static void CM_CHAIN(edge)(const CM_CHAIN(strip) *s, T *d, size_t stride, size_t width)
+{
+    T held[CHAIN_TILE_ROWS * CM_CHAIN(WIDTH)] = {0};
+    for (size_t r = 0; r < s->rows; r++) memcpy(held + r * CM_CHAIN(WIDTH), d + r * stride, width * sizeof(T));
+    CM_CHAIN(blocks)(s, held, CM_CHAIN(WIDTH));
+    for (size_t r = 0; r < s->rows; r++) memcpy(d + r * stride, held + r * CM_CHAIN(WIDTH), width * sizeof(T));
+}
+
+/* one block of columns for some rows */
+static void CM_CHAIN(columns)(CM_CHAIN(strip) s, T *d, size_t stride, size_t width)
+{
+    const size_t rows = s.rows, whole = width == CM_CHAIN(WIDTH) ? rows - rows % CHAIN_TILE_ROWS : 0;
+    const T *a = s.a;
+    s.rows = whole;
+    CM_CHAIN(blocks)(&s, d, stride);
+    for (size_t row = whole; row < rows; row += CHAIN_TILE_ROWS) {
+        s.a = a + row * s.a_stride;
+        s.rows = rows - row < CHAIN_TILE_ROWS ? rows - row : CHAIN_TILE_ROWS;
+        CM_CHAIN(edge)(&s, d + row * stride, stride, width);
+    }
 }
 
 static void CM_CHAIN(sequential_rows)(const cm_chain_args *args, size_t begin, size_t end)
 {
-    const size_t piece = args->tile ? args->tile : CHAIN_PIECE, panels = (args->columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
-    T total[CHAIN_BLOCK_ROWS * CM_CHAIN(WIDTH)];
-    for (size_t row0 = begin; row0 < end; row0 += CHAIN_BLOCK_ROWS) {
-        const size_t rows = end - row0 < CHAIN_BLOCK_ROWS ? end - row0 : CHAIN_BLOCK_ROWS;
-        for (size_t column = 0; column < args->columns; column += W) {
-            const size_t width = args->columns - column < W ? args->columns - column : W;
-            if (!args->c || width < W) memset(total, 0, sizeof total);
-            for (size_t r = 0; args->c && r < rows; r++)
-                memcpy(total + r * W, (const T *)args->c + (row0 + r) * args->columns + column, width * sizeof(T));
-            for (size_t k = 0; k < args->depth; k += piece) {
-                const size_t depth = args->depth - k < piece ? args->depth - k : piece;
-                const T *a[CHAIN_TILE_ROWS], *b[CM_CHAIN(PANELS)];
-                for (size_t p = 0; p < CM_CHAIN(PANELS); p++) { /* beyond the matrix any panel will do */
-                    const size_t panel = column / CM_PANEL + p;
-                    b[p] = (const T *)args->b + ((panel < panels ? panel : panels - 1) * args->depth + k) * CM_PANEL;
+    const size_t columns = args->columns, panels = (columns + CM_PANEL - 1) / CM_PANEL, W = CM_CHAIN(WIDTH);
+    const size_t piece = args->tile ? (args->tile < CHAIN_PIECE ? CHAIN_PIECE / args->tile : 1) * args->tile : CHAIN_PIECE;
+    if (args->c) memcpy((T *)args->d + begin * columns, (const T *)args->c + begin * columns, (end - begin) * columns * sizeof(T));
+    for (size_t row = begin; row < end; row += CM_CHAIN_ROWS)
+        for (size_t k = 0; k < args->depth; k += piece) {
+            CM_CHAIN(strip) s = {.a = (const T *)args->a + row * args->depth + k, .a_stride = args->depth, .tile = args->tile};
+            s.rows = end - row < CM_CHAIN_ROWS ? end - row : CM_CHAIN_ROWS;
+            s.depth = args->depth - k < piece ? args->depth - k : piece;
+            s.start = k || args->c ? CM_CHAIN(GOES_ON) : CM_CHAIN(FRESH);
+            s.last = k + s.depth == args->depth;
+            for (size_t column = 0; column < columns; column += W) {
+                for (size_t v = 0; v < CHAIN_VECTORS; v++) { /* beyond the matrix any panel will do */
+                    const size_t at = column + v * CM_CHAIN(LANES), panel = at / CM_PANEL < panels ? at / CM_PANEL : panels - 1;
+                    s.b[v] = (const T *)args->b + (panel * args->depth + k) * CM_PANEL + at % CM_PANEL;
                 }
-                for (size_t row = 0; row < rows; row += CHAIN_TILE_ROWS) {
-                    for (size_t r = 0; r < CHAIN_TILE_ROWS; r++) /* and any row beyond the block */
-                        a[r] = (const T *)args->a + (row0 + (row + r < rows ? row + r : rows - 1)) * args->depth + k;
-                    CM_CHAIN(tile)(a, b, depth, args->tile != 0, k == 0 && !args->c, total + row * W);
-                }
-            }
-            for (size_t r = 0; r < rows; r++) {
-                T *d = (T *)args->d + (row0 + r) * args->columns + column;
-                for (size_t j = 0; j < width; j++) d[j] = CM_CHAIN(canonical)(total[r * W + j]);
+                CM_CHAIN(columns)(s, (T *)args->d + row * columns + column, columns, columns - column < W ? columns - column : W);
             }
         }
-    }
 }
 #endif
 

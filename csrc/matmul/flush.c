@@ -15,11 +15,11 @@ static inline vf flushed(vf x)
 static CM_NOINLINE void flushed_tile(const cm_lanes_args *args, cm_tile *t)
 {
     const size_t L = (size_t)args->products;
-    for (size_t k0 = 0; k0 < args->depth; k0 += L) {
-        const int opens = k0 % (size_t)args->instruction == 0;
+    for (size_t k0 = 0; k0 < t->depth; k0 += L) {
+        const int opens = (t->first + k0) % (size_t)args->instruction == 0;
         for (int h = 0; h < 2; h++) {
             vf b[4];
-            for (size_t k = 0; k < L; k++) b[k] = vf_load(t->b + (k0 + k) * CM_LANES + h * VL);
+            for (size_t k = 0; k < L; k++) b[k] = vf_load(t->b + (k0 + k) * GROUP + h * VL);
             for (int r = 0; r < ROWS; r++) {
                 const float *a = t->a[r] + k0;
                 vf c = vf_load(&t->c[r][h * VL]);
@@ -32,14 +32,9 @@ static CM_NOINLINE void flushed_tile(const cm_lanes_args *args, cm_tile *t)
     }
 }
 
-static CM_NOINLINE void all_tiles(const cm_lanes_args *args, size_t begin, size_t end)
-{
-    every_tile(args, begin, end, flushed_tile);
-}
-
-void CM_NAME(cm_flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end)
+void CM_NAME(cm_flushed)(const cm_lanes_args *args, size_t row_begin, size_t row_end, void *workspace)
 {
     cm_fpenv saved = cm_fpenv_enter();
-    all_tiles(args, row_begin, row_end);
+    CM_NAME(lane_tiles)(args, row_begin, row_end, 1, flushed_tile, workspace);
     cm_fpenv_leave(saved);
 }

@@ -3,6 +3,7 @@
  * The packed order serves the inner loops: rows of A run along depth; B lies in panels of CM_PANEL columns, so that
  * one step of depth is one run of memory. Padding is zeros, which contribute nothing but the exponent floor. */
 #include "bits.h"
+#include "formats/decode.h"
 #include "matmul/common.h"
 
 /* Elements with exponents in +-CM_WINDOW keep every intermediate of the vector kernels a normal float32. */
@@ -80,4 +81,31 @@ void CM_NAME(cm_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t
     else if (size == 2) panels_16(x, along, across, depth, columns, padded, out);
     else if (size == 4) panels_32(x, along, across, depth, columns, padded, out);
     else panels_64(x, along, across, depth, columns, padded, out);
+}
+
+void CM_NAME(cm_code_rows)(const void *codes, size_t bytes, size_t n, const cm_decode_spec *code, float *out)
+{
+    if (bytes == 1) CM_NAME(cm_decode_u8_f32)(codes, out, n, code);
+    else if (code->bits != 16 || code->mantissa_bits != 7 || code->bias != 127) CM_NAME(cm_decode_u16_f32)(codes, out, n, code);
+    else /* the upper halves of binary32: only a NaN's payload differs from what decoding gives */
+        for (size_t i = 0; i < n; i++) out[i] = cm_float32((uint32_t)((const uint16_t *)codes)[i] << 16);
+}
+
+#define CODES_DEPTH 128 /* of a panel: codes that pass through the first-level cache on their way to numbers */
+
+void CM_NAME(cm_code_panels)(const void *x, ptrdiff_t along, ptrdiff_t across, size_t size, size_t depth, size_t columns, size_t padded,
+                             const cm_decode_spec *code, float *out)
+{
+    uint16_t codes[CODES_DEPTH * CM_PANEL];
+    for (size_t k = 0, steps; k < padded; k += steps) { /* by runs of rows, whose cache lines serve several panels */
+        steps = padded - k < CODES_DEPTH ? padded - k : CODES_DEPTH;
+        const size_t given = k >= depth ? 0 : depth - k < steps ? depth - k : steps;
+        for (size_t j0 = 0; j0 < columns; j0 += CM_PANEL) {
+            const size_t width = columns - j0 < CM_PANEL ? columns - j0 : CM_PANEL;
+            const char *from = (const char *)x + ((given ? (ptrdiff_t)k * along : 0) + (ptrdiff_t)j0 * across) * (ptrdiff_t)size;
+            float *to = out + j0 * padded + k * CM_PANEL;
+            CM_NAME(cm_panels)(from, along, across, size, given, width, steps, codes);
+            CM_NAME(cm_code_rows)(codes, size, steps * CM_PANEL, code, to);
+        }
+    }
 }

@@ -34,6 +34,7 @@ static void CM_NAME(dequantize)(const uint8_t *codes, const float *scales, const
 const cm_dequantize_kernels CM_NAME(cm_dequantize) = {
     .dequantize = CM_NAME(dequantize),
     .measure = CM_NAME(cm_measure),
+    .tiles_measured = CM_NAME(cm_tiles_measured),
     .pack = CM_NAME(cm_pack),
     .transpose_u8 = CM_NAME(cm_transpose_u8),
 };

@@ -39,16 +39,6 @@ static inline vu cm_tame(vu amax, vf factor)
     return (vu)((vi)amax < 0x7f800000) & (vu)(((vu)factor & 0x7fffffffu) - 1 < 0x7f7fffffu);
 }
 
-/* lanes of `yes` where a, below 2^31, is less than b */
-static inline vu vu_below(vu a, uint32_t b, vu yes, vu no)
-{
-#if VL == 16
-    return (vu)_mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask((__m512i)a, _mm512_set1_epi32((int32_t)b)), (__m512i)no, (__m512i)yes);
-#else
-    return vu_where((vu)((vi)a < (int32_t)b + (vi){0}), yes, no);
-#endif
-}
-
 /* nearest even, saturating first: what lies beyond the largest rounds as the largest does */
 static inline __attribute__((always_inline)) vu encode_saturating(vf y, const cm_plan *p, int path)
 {
@@ -56,7 +46,7 @@ static inline __attribute__((always_inline)) vu encode_saturating(vf y, const cm
     vu bits = (vu)y, magnitude = (vu)vi_min((vi)(bits & 0x7fffffffu), vi_set((int32_t)p->largest));
     vu code = vu_shift_right(magnitude + f->round + (vu_shift_right(magnitude, f->drop) & 1), f->drop);
     vu subnormal = (vu)((vf)magnitude + f->magic) - cm_bits32(f->magic);
-    code = vu_below(magnitude, f->first_normal, subnormal, code);
+    code = vu_below(magnitude, (int32_t)f->first_normal, subnormal, code);
     vu sign = vu_shift_right(bits, f->sign_shift) & f->sign;
     if (path == PATH_FAST_POSITIVE_ZERO) sign &= (vu)(magnitude != 0);
     return code | sign;

@@ -1,5 +1,5 @@
 /* The table of block quantisation. */
-#include "fpenv.h"
+#include "quantize/entries.h"
 #include "quantize/largest.h"
 #include "tier.h"
 
@@ -11,7 +11,6 @@ static uint32_t CM_NAME(amax_blocks_f32)(const float *x, size_t blocks, size_t c
 }
 
 void CM_NAME(cm_hadamard_f32)(const float *x, float *y, size_t groups, uint32_t signs, int inverse);
-void CM_NAME(cm_tiles_f32)(const cm_tiling *tiling, const cm_tile_spec *spec);
 
 const cm_quantize_kernels CM_NAME(cm_quantize) = {
     .amax_f32 = CM_NAME(amax_f32),

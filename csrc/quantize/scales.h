@@ -15,7 +15,6 @@ typedef struct {
     float zero[CM_MOST_LANES];
 } cm_tile_lanes;
 
-static inline vu vu_where(vu mask, vu yes, vu no) { return (yes & mask) | (no & ~mask); }
 static inline vf vf_where(vi mask, vf yes, vf no) { return (vf)vu_where((vu)mask, (vu)yes, (vu)no); }
 static inline vf vf_least(vf a, vf b) { return vf_where(a < b, a, b); } /* b where either is NaN */
 static inline vi vf_is_finite(vf x) { return ((vi)x & 0x7fffffff) < 0x7f800000; }

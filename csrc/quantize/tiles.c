@@ -108,6 +108,7 @@ static inline void do_strip(cm_tile_lanes *l, cm_rows tiles, size_t count, size_
     else if (columns == 16 && tiles.rows == 1) encode_flat(l, tiles.x, count, 16, codes, p);
     else if (columns == 32 && tiles.rows == 1) encode_flat(l, tiles.x, count, 32, codes, p);
     else encode_tiles(l, tiles, 0, count, columns, codes, g->code_stride, p);
+    if (g->hear) g->hear(g, tiles.x, codes, first, count, columns);
 }
 
 static inline size_t strip_of(size_t rows, size_t columns)

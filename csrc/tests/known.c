@@ -113,7 +113,7 @@ static void chain_answers(const cm_kernels *k)
     float *panels = panels_of(b, 2, 1, sizeof *b);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         float d = 1;
-        cm_chain_args args = {1, 1, 2, cases[i].tile, cases[i].order, a, panels, NULL, &d, CM_CHAIN_NEAREST};
+        cm_chain_args args = {1, 1, 2, cases[i].tile, cases[i].order, a, panels, NULL, &d, CM_CHAIN_NEAREST, NULL, 0, NULL};
         k->matmul->chain_f32(&args, 0, 1);
         EXPECT(cm_bits32(d) == cm_bits32(cases[i].expected), "chain, %s: %a", cases[i].what, (double)d);
     }

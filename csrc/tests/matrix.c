@@ -36,9 +36,7 @@ static void scale_terms(const uint8_t *codes, size_t lines, size_t given, size_t
         }
 }
 
-/* x as codes of a format; transposed copies serve to try strides */
-static cm_codes codes_of(const cm_kernels *k, const layout *f, const float *x, size_t lines, size_t depth, ptrdiff_t line,
-                         ptrdiff_t along)
+cm_codes codes_of(const cm_kernels *k, const layout *f, const float *x, size_t lines, size_t depth, ptrdiff_t line, ptrdiff_t along)
 {
     const size_t n = lines * depth;
     const int bytes = f->shift ? 4 : layout_bits(f) > 8 ? 2 : 1;

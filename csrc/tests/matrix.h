@@ -15,6 +15,9 @@ typedef struct {
 void fused_product(const cm_kernels *k, const fused_unit *u, size_t rows, size_t columns, size_t depth, const float *a,
                    const float *b, const uint8_t *scale_a, const uint8_t *scale_b, const float *c, float *d);
 
+/* x as codes of a layout, with strides; the caller frees them */
+cm_codes codes_of(const cm_kernels *k, const layout *f, const float *x, size_t lines, size_t depth, ptrdiff_t line, ptrdiff_t along);
+
 /* The same product straight from codes, in every way that holds its sums, must give the bits of `want` where it gives any.
  * floored: TR with 1, GTR with 2, else T and ST. */
 void from_codes(const cm_kernels *k, const fused_unit *u, int floored, size_t rows, size_t columns, size_t depth, size_t padded, const float *a,

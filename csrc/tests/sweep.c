@@ -122,7 +122,7 @@ static void quantize(const cm_kernels *k, const float *x, size_t rows, size_t co
     uint8_t *codes = NEW(uint8_t, height * width);
     void *scales = items(down * across, wide ? 4 : 1);
     int32_t *zeros = spec->scale == CM_TILE_AFFINE ? NEW(int32_t, down * across) : NULL;
-    const cm_tiling tiling = {x, codes, scales, zeros, NULL, height, width, width + (rows > 1), width, rows, columns, across, 0};
+    const cm_tiling tiling = {x, codes, scales, zeros, NULL, height, width, width + (rows > 1), width, rows, columns, across, 0, NULL, NULL};
     k->quantize->tiles_f32(&tiling, spec);
     hash(h, codes, height * width);
     hash(h, scales, down * across * (wide ? 4 : 1));

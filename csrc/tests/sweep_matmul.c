@@ -103,7 +103,7 @@ static uint64_t chain(const cm_kernels *k, int wide)
                 if (wide) fill_f64(c, m * n, s + 80);
                 else fill_f32(c, m * n, s + 80);
                 void *panels = panels_of(b, depth, n, size);
-                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d, CM_CHAIN_NEAREST};
+                cm_chain_args args = {m, n, depth, orders[o].tile, orders[o].order, a, panels, with_c ? c : NULL, d, CM_CHAIN_NEAREST, NULL, 0, NULL};
                 void (*kernel)(const cm_chain_args *, size_t, size_t) = wide ? k->matmul->chain_f64 : k->matmul->chain_f32;
                 kernel(&args, 0, m / 2);
                 kernel(&args, m / 2, m);
@@ -238,33 +238,41 @@ static uint64_t lanes(const cm_kernels *k, size_t at)
 {
     const layout *fa = layout_named(LANES[at].a), *fb = layout_named(LANES[at].b);
     const int flush = LANES[at].model[1] == 'l' && LANES[at].model[2] == 'u';
-    void (*kernel)(const cm_lanes_args *, size_t, size_t) =
+    void (*kernel)(const cm_lanes_args *, size_t, size_t, void *) =
         flush ? k->matmul->flushed : LANES[at].model[0] == 'e' ? k->matmul->exact : k->matmul->floored;
     const size_t whole = (size_t)LANES[at].instruction;
     uint64_t h = HASH_START;
     for (size_t s = 0; s < SHAPE_COUNT; s++)
         for (int with_c = 0; with_c < 2; with_c++) {
             const size_t m = SHAPES[s].rows, n = SHAPES[s].columns, depth = SHAPES[s].depth;
-            const size_t padded = (depth + whole - 1) / whole * whole, wide = (n + CM_LANES - 1) / CM_LANES * CM_LANES;
+            const size_t padded = (depth + whole - 1) / whole * whole;
             float *a = NEW(float, m * depth), *b = NEW(float, depth * n), *c = NEW(float, m * n), *d = NEW(float, m * n);
-            float *va = NEW(float, m * padded), *vb = NEW(float, wide * padded);
-            int32_t *ea = NEW(int32_t, m * padded);
-            int16_t *eb = NEW(int16_t, wide * padded), *ra = NEW(int16_t, 2 * m), *rb = NEW(int16_t, 2 * wide);
+            void *workspace = items(k->matmul->lanes_workspace(), 1);
             operand(k, fa, a, m, depth, depth, 1, s + 160);
             operand(k, fb, b, n, depth, 1, n, s + 170);
             fill_f32(c, m * n, s + 180);
-            k->matmul->lane_rows(a, m, depth, padded, 1 - fa->bias, flush, va, ea, ra);
-            k->matmul->lane_panels(b, depth, n, padded, 1 - fb->bias, flush, vb, eb, rb);
-            cm_lanes_args args = {m, n, padded, {va, ra}, {vb, rb}, ea, eb, with_c ? c : NULL, d, LANES[at].products,
-                                  LANES[at].instruction, LANES[at].fraction_bits, LANES[at].groups};
-            kernel(&args, 0, m / 2);
-            kernel(&args, m / 2, m);
+            cm_lanes_args args = {
+                .rows = m,
+                .columns = n,
+                .depth = depth,
+                .padded = padded,
+                .a = codes_of(k, fa, a, m, depth, (ptrdiff_t)depth, 1),
+                .b = codes_of(k, fb, b, n, depth, 1, (ptrdiff_t)n),
+                .c = with_c ? c : NULL,
+                .d = d,
+                .products = LANES[at].products,
+                .instruction = LANES[at].instruction,
+                .fraction_bits = LANES[at].fraction_bits,
+                .groups = LANES[at].groups,
+            };
+            kernel(&args, 0, m / 2, workspace);
+            kernel(&args, m / 2, m, workspace);
             hash(&h, d, m * n * sizeof *d);
             if (LANES[at].fraction_bits == 24) {
                 const fused_unit u = {LANES[at].a, LANES[at].b, LANES[at].products, 24, -126, CM_RZ_F32, -126, 0, 0, 0};
                 from_codes(k, &u, LANES[at].groups, m, n, depth, padded, a, b, NULL, NULL, args.c, d);
             }
-            void *all[] = {a, b, c, d, va, vb, ea, eb, ra, rb};
+            void *all[] = {a, b, c, d, workspace, (void *)args.a.codes, (void *)args.b.codes};
             for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
         }
     return h;

@@ -10,7 +10,6 @@ _F64: TypeAlias = NDArray[np.float64]
 _U8: TypeAlias = NDArray[np.uint8]
 _U16: TypeAlias = NDArray[np.uint16]
 _U32: TypeAlias = NDArray[np.uint32]
-_I16: TypeAlias = NDArray[np.int16]
 _I32: TypeAlias = NDArray[np.int32]
 _Pair: TypeAlias = tuple[int, int]
 
@@ -189,7 +188,6 @@ def tiles_measured(
     segment: int,
     low: float,
     high: float,
-    room: _F32,
     sums: _F64,
     counts: NDArray[np.uint64],
     octaves: NDArray[np.uint64],
@@ -242,6 +240,7 @@ class CodeSpec:
 
 def exponents_within(x: _U8 | _U16 | _U32, spec: CodeSpec, limit: int) -> bool: ...
 def panels_of(x: NDArray[np.unsignedinteger], out: NDArray[np.unsignedinteger]) -> None: ...
+def code_panels(x: _U8 | _U16, code: DecodeSpec, out: _F32) -> None: ...
 
 @final
 class FusedCodes:
@@ -269,6 +268,7 @@ class FusedCodes:
     def workspace(self) -> int: ...
     def run(self, row_begin: int, row_end: int, workspace: _U8) -> None: ...
 
+def integer_products() -> int: ...
 def grouped_workspace() -> int: ...
 def grouped(
     a: _U8,
@@ -287,7 +287,17 @@ def grouped(
     workspace: _U8,
 ) -> None: ...
 def chain_f32(
-    a: _F32, b: _F32, c: _F32 | None, d: _F32, tile: int, order: int, rounding: int, row_begin: int, row_end: int
+    a: _F32 | _U8 | _U16,
+    code: DecodeSpec | None,
+    room: _F32 | None,
+    b: _F32,
+    c: _F32 | None,
+    d: _F32,
+    tile: int,
+    order: int,
+    rounding: int,
+    row_begin: int,
+    row_end: int,
 ) -> None: ...
 def chain_f64(
     a: _F64, b: _F64, c: _F64 | None, d: _F64, tile: int, order: int, rounding: int, row_begin: int, row_end: int
@@ -313,20 +323,23 @@ def binary_workspace() -> int: ...
 def binary(
     a: _U8, b: _U8, c: _I32 | None, d: _I32, both: bool, row_begin: int, row_end: int, workspace: _U8
 ) -> None: ...
-def lane_rows(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I32, spans: _I16) -> None: ...
-def lane_panels(x: _F32, min_exponent: int, flush: bool, value: _F32, exponent: _I16, spans: _I16) -> None: ...
+def lanes_workspace() -> int: ...
 def lanes(
     model: str,
-    a: tuple[_F32, _I32, _I16],
-    b: tuple[_F32, _I16, _I16],
+    a: _U8 | _U16 | _U32,
+    a_spec: CodeSpec,
+    b: _U8 | _U16 | _U32,
+    b_spec: CodeSpec,
     c: _F32 | None,
     d: _F32,
+    padded: int,
     products: int,
     instruction: int,
     fraction_bits: int,
     groups: int,
     row_begin: int,
     row_end: int,
+    workspace: _U8,
 ) -> None: ...
 
 # collectives

@@ -1,6 +1,6 @@
 """Thin doors from Python to the C kernels: re-check what memory safety needs, drop the GIL, call."""
 
-from libc.stdint cimport int16_t, int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef int need(bint holds, str what) except -1:

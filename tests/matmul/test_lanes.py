@@ -19,7 +19,8 @@ Array = np.ndarray[Any, Any]
 ISLANDS = [
     "hopper/wgmma.e4m3.e4m3.f32.f32", "hopper/wgmma.e5m2.e5m2.f16.f16", "hopper/wgmma.bf16.bf16.f32.f32",
     "ampere/mma.bf16.bf16.f32.f32", "volta/mma.f16.f16.f32.f32", "volta/mma.f16.f16.f16.f16",
-    "blackwell/tcgen05-mx.e4m3.e5m2.f32.f32", "ampere/mma.tf32.tf32.f32.f32",
+    "blackwell/tcgen05-mx.e4m3.e5m2.f32.f32", "ampere/mma.tf32.tf32.f32.f32", "cdna1/mfma.f16.f16.f32.f32",
+    "cdna1/mfma.bf16.bf16.f32.f32", "cdna2/mfma.bf16.bf16.f32.f32", "cdna3/mfma.bf16.bf16.f32.f32",
 ]  # fmt: skip
 
 
@@ -66,6 +67,9 @@ def test_bytes_at_their_limits(kinds: tuple[str, str], clamp: bool, tier: str) -
     for m, n, k in ((7, 65, 3), (13, 130, 1100), (1, 1, 33)):
         a, b = (rng.choice(ends, s).view(operand_dtype(t)) for s, t in (((m, k), kinds[0]), ((k, n), kinds[1])))
         c = rng.choice(np.int32([0, 2**31 - 1, -(2**31), 2**31 - 4_000_000, 4_000_000 - 2**31]), (m, n))
+        if k > 1000:  # the largest products, and accumulators that only a block of them carries to the limit
+            a.view(np.uint8)[0], b.view(np.uint8)[:, 0] = 0xFF, 0xFF
+            c[:, :64] = 2**31 - 1 - 1024 * 255**2 + 1
         want = c.astype(np.int64)
         for at in range(0, k, 32):
             want += a[:, at : at + 32].astype(np.int64) @ b[at : at + 32].astype(np.int64)

@@ -39,6 +39,7 @@ plans = st.builds(
     recompute=st.sampled_from(sorted(RECOMPUTE)),
     zero=st.sampled_from([0, 1, 2, 3]),
     sequence_parallel=st.booleans(),
+    gradient_bytes=st.just(2),
 )
 
 
@@ -81,9 +82,24 @@ def every_plan(space: Space, chips: int, batch: int, seq: int) -> list[Plan]:
             Plan(
                 chips=chips, batch=batch, seq=seq, micro=micro, tensor=tensor, pipeline=pipeline, virtual=virtual,
                 context=context, schedule=schedule, recompute=recompute, zero=zero,
+                gradient_bytes=2,
             )
         )  # fmt: skip
     return found
+
+
+def test_gradients_take_what_the_software_keeps_unless_said() -> None:
+    asked = {"chip": "h100", "chips": 16, "batch": 32, "seq": 8192}
+    kept = {
+        name: best_plan(SMALL, software=name, **asked).best.plan.gradient_bytes for name in ("mbridge", "torchtitan")
+    }
+    assert kept == {"mbridge": 2, "torchtitan": 4}
+    assert best_plan(SMALL, gradient_bytes=4, **asked).best.plan.gradient_bytes == 4
+    plan = Plan(chips=16, batch=32, seq=8192, tensor=2)
+    assert price_plan(SMALL, plan, chip="h100").plan.gradient_bytes == 2
+    assert price_plan(SMALL, plan, chip="h100", software="megatron").memory["gradients"] == pytest.approx(
+        2 * price_plan(SMALL, plan, chip="h100").memory["gradients"]
+    )
 
 
 def test_the_search_is_exhaustive() -> None:

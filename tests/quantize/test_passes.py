@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chipmeter as cm
-from chipmeter.quantize import RECIPES, both, errors, measure, quantize_both, quantize_measured
+from chipmeter.quantize import RECIPES, both, measure, quantize_both, quantize_measured
 from chipmeter.quantize.choose import fits
 
 Array = np.ndarray[Any, Any]
@@ -62,29 +62,6 @@ def test_threads_do_not_matter(shape: tuple[int, ...], tier: str) -> None:
         assert want == measure(x, q, threads=1)
         for threads in (1, 2, 3):
             assert quantize_measured(x, name, threads=threads) == (q, want)
-
-
-def test_the_order_of_the_sums(tier: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lanes, pairs, blocks and chunks in NumPy, one addition after the other: the same last bit."""
-    monkeypatch.setattr(errors, "CHUNK", 256)
-    for name, block in (("mxfp8", 32), ("nvfp4", 16), ("fp8-group128", 128)):
-        x = numbers((5, 180), 3)
-        q = cm.quantize(x, name)
-        difference = (x.astype(np.float64) - q.dequantize().astype(np.float64)) ** 2
-        chunks = []
-        for line in difference:  # a line and a half do not fit a chunk
-            total = 0.0
-            for start in range(0, 180, block):
-                lanes = np.zeros(8)
-                for i, square in enumerate(line[start : start + block]):
-                    lanes[i % 8] += square
-                pairs = lanes[0::2] + lanes[1::2]
-                total += (pairs[0] + pairs[2]) + (pairs[1] + pairs[3])
-            chunks.append(total)
-        meter = errors.Meter(q.recipe, x.shape, float(q.tensor_scale))
-        assert meter.lines == 1
-        meter.add(x, q.codes, np.ascontiguousarray(q.scale_values()), None)
-        assert meter.error == chunks
 
 
 def test_what_is_not_a_matrix_is_refused() -> None:

@@ -24,6 +24,8 @@ cdef extern from "chipmeter/dequantize.h" nogil:
                            const cm_value_spec *) noexcept nogil
         void (*measure)(const float *, const uint8_t *, const float *, const float *, size_t, size_t, size_t, const cm_grid *,
                         const cm_value_spec *, const cm_measure_spec *, cm_error_sums *, uint64_t *) noexcept nogil
+        void (*tiles_measured)(const cm_tiling *, const cm_tile_spec *, const float *, const cm_value_spec *,
+                               const cm_measure_spec *, cm_error_sums *, uint64_t *) noexcept nogil
         void (*pack)(const uint8_t *, uint8_t *, size_t, int) noexcept nogil
         void (*transpose_u8)(const uint8_t *, size_t, size_t, size_t, uint8_t *, size_t) noexcept nogil
 

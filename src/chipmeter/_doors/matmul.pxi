@@ -63,6 +63,9 @@ cdef extern from "chipmeter/matmul.h" nogil:
         const void *c
         void *d
         int32_t rounding
+        const cm_decode_spec *code
+        int32_t code_bytes
+        float *room
 
     ctypedef struct cm_policy_args:
         size_t rows, columns, depth, tile, lanes
@@ -91,15 +94,9 @@ cdef extern from "chipmeter/matmul.h" nogil:
         int32_t *d
         int32_t both
 
-    ctypedef struct cm_lanes:
-        const float *value
-        const int16_t *range
-
     ctypedef struct cm_lanes_args:
-        size_t rows, columns, depth
-        cm_lanes a, b
-        const int32_t *ea
-        const int16_t *eb
+        size_t rows, columns, depth, padded
+        cm_codes a, b
         const float *c
         float *d
         int32_t products, instruction, fraction_bits, groups
@@ -108,19 +105,21 @@ cdef extern from "chipmeter/matmul.h" nogil:
         void (*pack_rows)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*pack_panels)(const float *, size_t, size_t, size_t, int32_t, float *, int32_t *, uint8_t *) noexcept nogil
         void (*panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, void *) noexcept nogil
+        void (*code_panels)(const void *, ptrdiff_t, ptrdiff_t, size_t, size_t, size_t, size_t, const cm_decode_spec *,
+                            float *) noexcept nogil
         int (*exponents_within)(const cm_codes *, size_t, size_t, int32_t) noexcept nogil
         void (*fused)(const cm_fused_args *, size_t, size_t) noexcept nogil
         size_t (*fused_codes_workspace)(const cm_fused_codes_args *) noexcept nogil
         void (*fused_codes)(const cm_fused_codes_args *, size_t, size_t, void *) noexcept nogil
+        int32_t integer_products
         void (*chain_f32)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*chain_f64)(const cm_chain_args *, size_t, size_t) noexcept nogil
         void (*fma_f32)(const float *, const float *, const float *, float *, size_t) noexcept nogil
         void (*policy)(const cm_policy_args *, size_t, size_t) noexcept nogil
-        void (*lane_rows)(const float *, size_t, size_t, size_t, int32_t, int32_t, float *, int32_t *, int16_t *) noexcept nogil
-        void (*lane_panels)(const float *, size_t, size_t, size_t, int32_t, int32_t, float *, int16_t *, int16_t *) noexcept nogil
-        void (*exact)(const cm_lanes_args *, size_t, size_t) noexcept nogil
-        void (*flushed)(const cm_lanes_args *, size_t, size_t) noexcept nogil
-        void (*floored)(const cm_lanes_args *, size_t, size_t) noexcept nogil
+        size_t (*lanes_workspace)() noexcept nogil
+        void (*exact)(const cm_lanes_args *, size_t, size_t, void *) noexcept nogil
+        void (*flushed)(const cm_lanes_args *, size_t, size_t, void *) noexcept nogil
+        void (*floored)(const cm_lanes_args *, size_t, size_t, void *) noexcept nogil
         size_t (*integer_workspace)() noexcept nogil
         void (*integer)(const cm_integer_args *, size_t, size_t, void *) noexcept nogil
         size_t (*binary_workspace)() noexcept nogil
@@ -134,6 +133,7 @@ cdef const cm_matmul_kernels *active_matmul = NULL  # of the active tier: see us
 
 cdef enum:
     PANEL = 16
+    CHAIN_ROWS = 96
 
 
 cdef size_t panels(size_t columns) noexcept nogil:
@@ -290,6 +290,23 @@ def panels_of(x not None, out not None) -> None:
                              &target[0])
 
 
+def code_panels(x not None, DecodeSpec code not None, float[:, :, ::1] out not None) -> None:
+    """Copy codes of one or two bytes, any strides, to panels as panels_of does, decoded."""
+    cdef const uint8_t[:, :] x8 = x if x.itemsize == 1 else None
+    cdef const uint16_t[:, :] x16 = x if x.itemsize != 1 else None
+    cdef ptrdiff_t first = x.strides[0], second = x.strides[1], size = x.itemsize
+    cdef size_t depth = x.shape[0], columns = x.shape[1], padded = out.shape[1]
+    cdef const void *source
+    need(depth > 0 and columns > 0 and <size_t>out.shape[0] == panels(columns) and out.shape[2] == PANEL and padded >= depth
+         and first % size == 0 and second % size == 0 and code.c.bits <= 8 * size, "code_panels: shapes, strides or width")
+    if x8 is not None:
+        source = &x8[0, 0]
+    else:
+        source = &x16[0, 0]
+    with nogil:
+        active_matmul.code_panels(source, first // size, second // size, size, depth, columns, padded, &code.c, &out[0, 0, 0])
+
+
 cdef class FusedCodes:
     """One product of the fused model from codes: arguments checked once, then run by ranges of rows."""
 
@@ -316,7 +333,7 @@ cdef class FusedCodes:
         need(0 <= way <= 4, "fused_codes: unknown way")
         need(way != 1 or (fraction_bits <= 13 and scale_block == 0 and narrow_enough(&self.args.a)
                           and narrow_enough(&self.args.b)), "fused_codes: not narrow")
-        need(way < 2 or (fused_products <= (16 if way == 4 else 8) and scale_block == 0), "fused_codes: not for int32 sums")
+        need(way < 2 or (fused_products <= (8 if way == 3 else 16) and scale_block == 0), "fused_codes: not for int32 sums")
         need(way < 3 or (fraction_bits == 24 and output == 0 and c_min_exponent == -126
                          and (way == 3 or fused_products % 2 == 0)), "fused_codes: not a floored step")
         self.args.scale_block = scale_block
@@ -351,6 +368,10 @@ cdef bint narrow_enough(const cm_codes *f) noexcept:
     return f.mantissa_bits <= 3 and 1 - f.bias >= -15 and fields - 1 - f.bias <= 16
 
 
+def integer_products() -> int:
+    return active_matmul.integer_products
+
+
 def grouped_workspace() -> int:
     return active_matmul.grouped_workspace()
 
@@ -383,16 +404,31 @@ def grouped(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, cons
         active_matmul.grouped(&args, row_begin, row_end, &workspace[0])
 
 
-def chain_f32(const float[:, ::1] a not None, const float[:, :, ::1] b not None, const float[:, ::1] c,
+def chain_f32(a not None, DecodeSpec code, float[:, ::1] room, const float[:, :, ::1] b not None, const float[:, ::1] c,
               float[:, ::1] d not None, size_t tile, int order, int rounding, size_t row_begin, size_t row_end):
+    """Without `code`, a holds numbers; with it, codes of one or two bytes, and `room` what one block of rows decodes to."""
+    cdef const float[:, ::1] numbers = a if code is None else None
+    cdef const uint8_t[:, ::1] x8 = a if code is not None and a.itemsize == 1 else None
+    cdef const uint16_t[:, ::1] x16 = a if code is not None and a.itemsize != 1 else None
     cdef cm_chain_args args
     cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "chain: an empty or outside range")
+    need(code is None or (room is not None and <size_t>room.shape[1] == depth and code.c.bits <= 8 * <int>a.itemsize
+                          and <size_t>room.shape[0] >= min(<size_t>CHAIN_ROWS, row_end - row_begin)), "chain: codes or room")
     need(<size_t>a.shape[0] == rows and <size_t>b.shape[0] == panels(columns) and <size_t>b.shape[1] == depth
          and b.shape[2] == PANEL and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)),
          "chain: shapes")
     args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
-    args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.code, args.room, args.code_bytes = NULL, NULL, a.itemsize
+    if numbers is not None:
+        args.a = &numbers[0, 0]
+    elif x8 is not None:
+        args.a = &x8[0, 0]
+    else:
+        args.a = &x16[0, 0]
+    if code is not None:
+        args.code, args.room = &code.c, &room[0, 0]
+    args.b, args.c, args.d = &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
     with nogil:
         active_matmul.chain_f32(&args, row_begin, row_end)
 
@@ -407,6 +443,7 @@ def chain_f64(const double[:, ::1] a not None, const double[:, :, ::1] b not Non
          "chain: shapes")
     args.rows, args.columns, args.depth, args.tile, args.order, args.rounding = rows, columns, depth, tile, order, rounding
     args.a, args.b, args.c, args.d = &a[0, 0], &b[0, 0, 0], &c[0, 0] if c is not None else NULL, &d[0, 0]
+    args.code = NULL
     with nogil:
         active_matmul.chain_f64(&args, row_begin, row_end)
 
@@ -476,61 +513,31 @@ def binary(const uint8_t[:, :] a not None, const uint8_t[:, :] b not None, const
 # The models of AMD's matrix cores.
 
 cdef enum:
-    LANES = 32
     EXACT_PRODUCTS = 16
 
 
-cdef size_t lane_panels_of(size_t columns) noexcept nogil:
-    return (columns + LANES - 1) // LANES
+def lanes_workspace() -> int:
+    return active_matmul.lanes_workspace()
 
 
-def lane_rows(const float[:, ::1] x not None, int min_exponent, bint flush, float[:, ::1] value not None,
-              int32_t[:, ::1] exponent not None, int16_t[:, ::1] spans not None):
-    cdef size_t rows = x.shape[0], depth = x.shape[1], padded = value.shape[1]
-    need(<size_t>value.shape[0] == rows and <size_t>exponent.shape[0] == rows and <size_t>exponent.shape[1] == padded
-         and <size_t>spans.shape[0] == rows and spans.shape[1] == 2 and padded >= depth and rows > 0 and depth > 0,
-         "lane_rows: shapes")
-    with nogil:
-        active_matmul.lane_rows(&x[0, 0], rows, depth, padded, min_exponent, flush, &value[0, 0], &exponent[0, 0],
-                                &spans[0, 0])
-
-
-def lane_panels(const float[:, ::1] x not None, int min_exponent, bint flush, float[:, :, ::1] value not None,
-                int16_t[:, :, ::1] exponent not None, int16_t[:, ::1] spans not None):
-    cdef size_t depth = x.shape[0], columns = x.shape[1], padded = value.shape[1], count = lane_panels_of(columns)
-    need(<size_t>value.shape[0] == count and <size_t>exponent.shape[0] == count and value.shape[2] == LANES
-         and exponent.shape[2] == LANES and <size_t>exponent.shape[1] == padded and padded >= depth
-         and <size_t>spans.shape[0] == count * LANES and spans.shape[1] == 2 and columns > 0 and depth > 0,
-         "lane_panels: shapes")
-    with nogil:
-        active_matmul.lane_panels(&x[0, 0], depth, columns, padded, min_exponent, flush, &value[0, 0, 0],
-                                  &exponent[0, 0, 0], &spans[0, 0])
-
-
-def lanes(str model not None, tuple a not None, tuple b not None, const float[:, ::1] c, float[:, ::1] d not None,
-          int products, int instruction, int fraction_bits, int groups, size_t row_begin, size_t row_end):
-    cdef const float[:, ::1] a_value = a[0]
-    cdef const int32_t[:, ::1] a_exponent = a[1]
-    cdef const int16_t[:, ::1] a_range = a[2]
-    cdef const float[:, :, ::1] b_value = b[0]
-    cdef const int16_t[:, :, ::1] b_exponent = b[1]
-    cdef const int16_t[:, ::1] b_range = b[2]
-    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a_value.shape[1], count = lane_panels_of(columns)
+def lanes(str model not None, a not None, CodeSpec a_spec not None, b not None, CodeSpec b_spec not None, const float[:, ::1] c,
+          float[:, ::1] d not None, size_t padded, int products, int instruction, int fraction_bits, int groups, size_t row_begin,
+          size_t row_end, uint8_t[::1] workspace not None):
+    cdef const uint8_t[:, :] a8 = a if a.itemsize == 1 else None, b8 = b if b.itemsize == 1 else None
+    cdef const uint16_t[:, :] a16 = a if a.itemsize == 2 else None, b16 = b if b.itemsize == 2 else None
+    cdef const uint32_t[:, :] a32 = a if a.itemsize == 4 else None, b32 = b if b.itemsize == 4 else None
+    cdef size_t rows = d.shape[0], columns = d.shape[1], depth = a.shape[1]
     cdef cm_lanes_args args
-    cdef void (*kernel)(const cm_lanes_args *, size_t, size_t) noexcept nogil
+    cdef void (*kernel)(const cm_lanes_args *, size_t, size_t, void *) noexcept nogil
     need(rows > 0 and columns > 0 and depth > 0 and row_begin <= row_end <= rows, "lanes: an empty or outside range")
-    need(<size_t>a_value.shape[0] == rows and <size_t>a_exponent.shape[0] == rows
-         and <size_t>a_exponent.shape[1] == depth and <size_t>a_range.shape[0] == rows and a_range.shape[1] == 2,
-         "lanes: packed a")
-    need(<size_t>b_value.shape[0] == count and <size_t>b_value.shape[1] == depth and b_value.shape[2] == LANES
-         and <size_t>b_exponent.shape[0] == count and <size_t>b_exponent.shape[1] == depth
-         and b_exponent.shape[2] == LANES and <size_t>b_range.shape[0] == count * LANES and b_range.shape[1] == 2,
-         "lanes: packed b")
-    need(c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns), "lanes: c")
-    need(1 <= products <= EXACT_PRODUCTS and instruction > 0 and instruction % products == 0 and depth % instruction == 0,
-         "lanes: products and instruction")
+    need(a.ndim == b.ndim == 2 and a.shape[0] == rows and b.shape == (depth, columns)
+         and (c is None or (<size_t>c.shape[0] == rows and <size_t>c.shape[1] == columns)), "lanes: shapes")
+    need(1 <= products <= EXACT_PRODUCTS and instruction > 0 and instruction % products == 0 and padded >= depth
+         and padded % instruction == 0, "lanes: products and instruction")
+    need(<size_t>workspace.shape[0] >= active_matmul.lanes_workspace(), "lanes: workspace")
+    take_codes(&args.a, a_spec, a8, a16, a32, False)
+    take_codes(&args.b, b_spec, b8, b16, b32, True)
     if model == "exact":
-        need(0 <= fraction_bits <= 23, "exact: fraction bits")
         kernel = active_matmul.exact
     elif model == "flushed":
         need(products == 2 or products == 4, "flushed: products")
@@ -539,10 +546,8 @@ def lanes(str model not None, tuple a not None, tuple b not None, const float[:,
         need(model == "floored", "lanes: model")
         need(10 <= fraction_bits <= 24 and (groups == 1 or (groups == 2 and products % 2 == 0)), "floored: parameters")
         kernel = active_matmul.floored
-    args.rows, args.columns, args.depth = rows, columns, depth
-    args.a.value, args.a.range, args.ea = &a_value[0, 0], &a_range[0, 0], &a_exponent[0, 0]
-    args.b.value, args.b.range, args.eb = &b_value[0, 0, 0], &b_range[0, 0], &b_exponent[0, 0, 0]
+    args.rows, args.columns, args.depth, args.padded = rows, columns, depth, padded
     args.c, args.d = &c[0, 0] if c is not None else NULL, &d[0, 0]
     args.products, args.instruction, args.fraction_bits, args.groups = products, instruction, fraction_bits, groups
     with nogil:
-        kernel(&args, row_begin, row_end)
+        kernel(&args, row_begin, row_end, &workspace[0])

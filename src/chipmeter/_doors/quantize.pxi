@@ -28,6 +28,7 @@ cdef extern from "chipmeter/quantize.h" nogil:
         int32_t *zeros
         const uint32_t *amax
         size_t height, width, stride, code_stride, rows, columns, scale_stride, amax_stride
+        void (*hear)(const cm_tiling *, const float *, const uint8_t *, size_t, size_t, size_t) noexcept nogil
 
     ctypedef struct cm_quantize_kernels:
         uint32_t (*amax_f32)(const float *, size_t) noexcept nogil
@@ -143,7 +144,7 @@ def tiles_f32(const float[:, :, :] x not None, uint8_t[:, :, :] codes not None, 
          "scales and zero points differ in rows")
     g.height, g.width, g.rows, g.columns = height, width, rows, columns
     g.stride, g.code_stride = <size_t>x.strides[1] // 4, <size_t>codes.strides[1]
-    g.amax = NULL
+    g.amax, g.hear = NULL, NULL
     if amax is not None:
         g.amax, g.amax_stride = &amax[0], amax.shape[0] > 1
     g.zeros = NULL

@@ -60,7 +60,9 @@ def _choices(command: Any) -> Any:
 @click.option("--format", "formats", callback=_words, default="bf16", show_default=True, help="Formats of products.")
 @click.option("--price", default="on-demand", show_default=True, help="Kind of price: on-demand, capacity-block, ...")
 @click.option("--memory", type=float, help="Training: GB of each chip that a plan may take; default all.")
-@click.option("--gradient-bytes", type=int, default=4, show_default=True, help="Training: bytes of a gradient, 4 or 2.")
+@click.option(
+    "--gradient-bytes", type=int, help="Training: bytes of a gradient, 4 or 2; default what the software keeps."
+)
 @click.option("--software", help="Whose measured runs to go by; training mbridge, serving vllm.")
 @click.option("--ask", help="Judge a plan: tensor=8,pipeline=16,zero=1,recompute=full,...")
 @_choices
@@ -71,7 +73,7 @@ def _choices(command: Any) -> Any:
 def plan(
     model: str, chip: str | None, system: str | None, chips: tuple[int, ...], batch: int | None, seq: int | None,
     objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None,
-    memory: float | None, gradient_bytes: int, against: str | None, saving: float, report_path: str | None, as_json: bool,
+    memory: float | None, gradient_bytes: int | None, against: str | None, saving: float, report_path: str | None, as_json: bool,
     **given: Any,
 ) -> None:  # fmt: skip
     """Find the best ways to train MODEL, or with --prompt and --answer to serve it: every plan that works is priced.

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from chipmeter._names import unknown_name
 from chipmeter.cost.fitting import Array
+from chipmeter.cost.software import GRADIENT_BYTES, gradient_bytes
 
 Integers = NDArray[np.int64]
 
@@ -105,8 +106,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         Whether only low-rank adapters are trained, so that weights need no gradients.
     format : str
         Number format of the products.
-    gradient_bytes : {4, 2}
-        Bytes of a gradient as it is kept and reduced.
+    gradient_bytes : {4, 2}, optional
+        Bytes of a gradient as it is kept and reduced; by default as many as the software whose runs are gone by keeps.
 
     Examples
     --------
@@ -130,7 +131,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     sequence_parallel: bool = True
     adapters: bool = False
     format: str = "bf16"
-    gradient_bytes: int = 4
+    gradient_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("chips", "batch", "seq", "micro", "tensor", "pipeline", "virtual", "context", "expert"):
@@ -143,10 +144,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
             raise unknown_name("recomputation policy", self.recompute, RECOMPUTE)
         if self.zero not in (0, 1, 2, 3):
             raise ValueError(f"zero must be 0, 1, 2 or 3, got {self.zero!r}")
-        if self.gradient_bytes not in (2, 4):
+        if self.gradient_bytes not in (None, 2, 4):
             raise ValueError(f"gradient_bytes must be 2 or 4, got {self.gradient_bytes!r}")
         if self.virtual > 1 and self.schedule == "1f1b":
             msgspec.structs.force_setattr(self, "schedule", "interleaved")
+
+    def kept_by(self, software: str) -> Plan:
+        """Return the plan with gradients as a software keeps them, unless it says itself.
+
+        >>> Plan(chips=8, batch=8, seq=4096).kept_by("mbridge").gradient_bytes
+        2
+        """
+        if self.gradient_bytes is not None:
+            return self
+        return msgspec.structs.replace(self, gradient_bytes=gradient_bytes(software))
 
     @property
     def data(self) -> float:
@@ -182,13 +193,14 @@ class Plans:
     sequence_parallel: NDArray[np.bool_]
     adapters: bool = False
     format: str = "bf16"
-    gradient_bytes: int = 4
+    gradient_bytes: int = GRADIENT_BYTES
 
     @classmethod
     def of(cls, plans: Sequence[Plan]) -> Plans:
         """Lay out plans, which must agree in what is no column, along one axis."""
         common: dict[str, Any] = {name: getattr(plans[0], name) for name in COMMON}
-        if any(getattr(plan, name) != value for plan in plans for name, value in common.items()):
+        common["gradient_bytes"] = common["gradient_bytes"] or GRADIENT_BYTES
+        if any(getattr(plan, name) != getattr(plans[0], name) for plan in plans for name in COMMON):
             raise ValueError(f"plans laid out together must agree in {', '.join(COMMON)}")
         columns: dict[str, Any] = {name: np.array([float(getattr(plan, name)) for plan in plans]) for name in NUMBERS}
         return cls(

@@ -155,7 +155,7 @@ def training_step(model: Model, chip: Chip | str, plan: Plan, *, software: str =
     >>> step.low < step.seconds < step.high, step.outside
     (True, False)
     """
-    return training_steps(_shape(model), device(chip), Plans.of([plan]), software=software).one(0)
+    return training_steps(_shape(model), device(chip), Plans.of([plan.kept_by(software)]), software=software).one(0)
 
 
 def training_steps(shape: Shape, on: Device, plans: Plans, *, software: str = "mbridge") -> Predictions:

@@ -116,10 +116,12 @@ def matmul(
     if k != k_b:
         packed = f" ({k} and {k_b} elements)" if is_packed(left, chosen.a) or is_packed(right, chosen.b) else ""
         raise ValueError(f"a and b must share K: a has shape {left.shape}, b has shape {right.shape}{packed}")
-    try:
-        batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
-    except ValueError:
-        raise ValueError(f"leading dimensions do not broadcast: a {left.shape}, b {right.shape}") from None
+    batch: tuple[int, ...] = ()
+    if left.ndim > 2 or right.ndim > 2:
+        try:
+            batch = np.broadcast_shapes(left.shape[:-2], right.shape[:-2])
+        except ValueError:
+            raise ValueError(f"leading dimensions do not broadcast: a {left.shape}, b {right.shape}") from None
     shape = (*batch, m, n)
     if 0 in left.shape or 0 in right.shape:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 
 from chipmeter._names import UnknownNameError, unknown_name
 from chipmeter.matmul import amd, ieee, neuroncore, nvidia, tpu
@@ -76,6 +76,11 @@ def unit(name: str | Unit) -> Unit:
         return name
     if not isinstance(name, str):
         raise TypeError(f"a unit is named by a string or given as a record, got {type(name).__name__}")
+    return _named(name)
+
+
+@lru_cache(maxsize=1024)
+def _named(name: str) -> Unit:
     place, slash, rest = name.lower().partition("/")
     place = place.replace("_", "-")
     if slash and place in UNKNOWN_CHIPS:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter import _kernels
+from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray, as_array, dtype_of
 from chipmeter.formats.codec import code_dtype, decode
 from chipmeter.formats.records import FORMATS, FloatFormat, format_of
@@ -120,9 +120,10 @@ def pack_panels(b: NDArray[np.float32], kind: str, padded: int) -> Packed:
     return Packed(value, exponent, flag, fmt.mantissa_bits)
 
 
-def panels_of(b: NDArray[Any], padded: int) -> NDArray[Any]:
+def panels_of(b: NDArray[Any], padded: int, out: NDArray[Any] | None = None) -> NDArray[Any]:
     """Lay any matrix (depth x columns) out in zero-padded panels."""
-    out = np.empty((-(-b.shape[1] // PANEL), padded, PANEL), b.dtype)
+    if out is None:
+        out = _recycle.aligned((-(-b.shape[1] // PANEL), padded, PANEL), b.dtype)
     _kernels.panels_of(raw_codes(b), out.view(np.dtype(f"u{b.dtype.itemsize}")))
     return out
 

@@ -36,6 +36,7 @@ def price_plan(
     (True, 4)
     """
     site = find_site(model, chip, system, price, software, [plan.format], memory)
+    plan = plan.kept_by(software)
     wrong = faults(site.model, site.device, plan)
     if not wrong:
         return in_full(site, plan)

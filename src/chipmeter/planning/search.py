@@ -12,6 +12,7 @@ from chipmeter.chips import Chip, Price, PriceKind, System
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.residency import fullest_stage, total_bytes
+from chipmeter.cost.software import gradient_bytes
 from chipmeter.planning.evaluate import Outcome, evaluate, in_full
 from chipmeter.planning.nearest import nearest
 from chipmeter.planning.records import Asked, Objective, PlanSearch
@@ -79,6 +80,7 @@ def best_plan(
         A plan to judge: which rules it breaks, and the nearest plan that works.
     **choices
         Fields of `Space` that narrow the search: ``tensor=8``, ``zero=(1, 3)``, ``format=("bf16", "fp8")``, ...
+        Gradients take the bytes that the software keeps them in unless ``gradient_bytes`` is given.
 
     Raises
     ------
@@ -100,7 +102,10 @@ def best_plan(
         batch, seq, model = batch or model.batch, seq or model.seq, model.model
     if batch is None or seq is None:
         raise ValueError("give batch and seq, or a workload that has them")
-    space = msgspec.structs.replace(Space(), **{name: _several(name, value) for name, value in choices.items()})
+    space = msgspec.structs.replace(
+        Space(gradient_bytes=gradient_bytes(software)),
+        **{name: _several(name, value) for name, value in choices.items() if (name, value) != ("gradient_bytes", None)},
+    )
     site = find_site(model, chip, system, price, software, space.format, memory)
     numbers = _sizes(chips, batch, seq, top)
     if objective not in get_args(Objective):
@@ -120,6 +125,7 @@ def best_plan(
         raise ValueError(_nothing(site, numbers, batch, seq, space, tally))
     judged = None
     if asked is not None:
+        asked = asked.kept_by(software)
         wrong = faults(site.model, site.device, asked)
         near = asked if not wrong else nearest(site.model, site.device, asked)
         judged = Asked(plan=asked, faults=wrong, nearest=None if near is None else in_full(site, near))
@@ -128,7 +134,7 @@ def best_plan(
         model=site.model.name, chip=site.chip.id, system=site.system, chips=numbers,
         batch=batch, seq=seq, objective=objective, plans=tuple(in_full(site, one.plan) for one in found),
         examined=tally.examined, legal=legal, unfit=unfit, broken=dict(tally.broken), asked=judged,
-        outside=bool(outside), price=site.price, assumptions=_assumptions(site),
+        outside=bool(outside), price=site.price, assumptions=_assumptions(site, space),
     )  # fmt: skip
 
 
@@ -252,11 +258,11 @@ def _nothing(site: Site, numbers: tuple[int, ...], batch: int, seq: int, space: 
     )
 
 
-def _assumptions(site: Site) -> tuple[str, ...]:
+def _assumptions(site: Site, space: Space) -> tuple[str, ...]:
     notes = [
         f"times: parts of a step weighed by constants fitted on measured runs, software {site.software}; intervals are theirs",
         "zero bubble, ZeRO 2 and GPipe were never measured here: their times follow from those of 1F1B, ZeRO 1 and 3",
-        "AdamW with 32-bit master weights, fused attention; memory is that of the fullest stage and leans high",
+        f"AdamW with 32-bit master weights, gradients of {space.gradient_bytes} bytes, fused attention; the fullest stage's memory",
         "joules are the boards' alone: busy parts at rated power or by measured joules per FLOP, waiting at idle",
     ]
     if site.price is None:

@@ -37,7 +37,7 @@ class ErrorMetrics:
     sqnr : float
         Decibels; inf where nothing differs, nan where NaN or infinity is in either or the original is all zero.
     max_error : float
-        Largest absolute difference; nan where NaN is in either.
+        Largest absolute difference, rounded to float32 if it fits; nan where NaN is in either.
     relative_l2 : float
         Norm of the difference over the norm of the original.
     clipped : int
@@ -64,11 +64,15 @@ class ErrorMetrics:
 def measure(original: ArrayLike, quantized: QuantizedTensor, *, threads: int | None = None) -> ErrorMetrics:
     """Compare a quantised tensor with what it was made from.
 
-    Differences and their squares are binary64, each rounded once (squares of the original are exact). Within a block,
-    element i is added to lane i mod 8, in order; the eight lanes by neighbours, then the first and the third pair and
-    the second and the fourth, then the two. Blocks are added to their chunk in order: a chunk is as many rows (along
-    the quantised axis) as have 65536 elements, or that much of a row. The chunks' sums are added exactly and rounded
-    once. Nothing depends on tier or threads. Of tiles, the elements of a row count as a block of their own.
+    Up to 128 elements of a block are summed in binary32, differences, squares and sums each rounded once: element i is
+    added to lane i mod 16, in order, then lanes l and l + 8, l and l + 4, l and l + 2 and the last two. Of numbers and
+    what they round to, the difference is exact unless the code was cut by saturation or is that of another number. Where
+    either sum leaves 2^-100 to 2^100, or NaN or infinity are among the numbers, the same elements are summed in binary64
+    instead, in eight lanes: nothing overflows. Sums of longer blocks, of chunks (as many rows along the quantised axis as
+    have 65536 elements, or that much of a row) and of the tensor are binary64, in a fixed order, so that nothing depends
+    on tier or threads. Counts are exact, the largest difference is rounded to float32 if it fits, and both sums are
+    within 2^-20 of the exact ones: SQNR within 9e-6 dB, relative_l2 within 1e-6 of itself. The histogram sorts by the
+    sums as computed. Of tiles, the elements of a row count as a block of their own.
 
     Parameters
     ----------

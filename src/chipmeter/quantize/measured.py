@@ -12,7 +12,7 @@ from chipmeter.formats.codec import code_dtype, decode
 from chipmeter.formats.records import FORMATS
 from chipmeter.quantize import nvfp4
 from chipmeter.quantize.blocks import quantize
-from chipmeter.quantize.errors import CHUNK, OCTAVES, ErrorMetrics, Meter, measure
+from chipmeter.quantize.errors import OCTAVES, ErrorMetrics, Meter, measure
 from chipmeter.quantize.forward import largest
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.recipes import recipe_of
@@ -68,12 +68,11 @@ def quantize_measured(
     table = None if rule.scale == "float32" else decode(np.arange(256, dtype=np.uint8).view(scale_dtype))
 
     def work(begin: int, end: int) -> None:
-        room = np.empty(2 * (CHUNK // block + 2), np.float32)
         sums, counts = np.empty((end - begin, 3)), np.empty((end - begin, 3), np.uint64)
         octaves = np.zeros(OCTAVES, np.uint64)
         _kernels.tiles_measured(
             lines, codes, raw, zero, block, spec, meter.spec, table, begin, end, meter.lines, meter.segment, meter.low,
-            meter.high, room, sums, counts, octaves,
+            meter.high, sums, counts, octaves,
         )  # fmt: skip
         meter.gather(sums, counts, octaves)
 

@@ -199,7 +199,7 @@ def training_terms(steps: list[Step], values: Mapping[str, float] | None = None)
     return Terms(parts, factors, np.array([_floor(s) for s in steps]))
 
 
-def _alike(step: Step) -> tuple[str, Shape, str, bool, int]:
+def _alike(step: Step) -> tuple[str, Shape, str, bool, int | None]:
     """Tell what must agree between steps whose parts are computed together."""
     return step.chip.id, step.model, step.plan.format, step.plan.adapters, step.plan.gradient_bytes
 

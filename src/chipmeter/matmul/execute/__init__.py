@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any, assert_never
 
-import numpy as np
-
 from chipmeter._arrays import AnyArray
 from chipmeter.matmul.execute.binary import binary
 from chipmeter.matmul.execute.chain import chain
@@ -48,7 +46,6 @@ def execute(
         case FlooredDot():
             floored(a, b, c, d, unit, unit.model, threads)
         case ExactDot() | FlushedDot():
-            addend = None if c is None else np.ascontiguousarray(c, np.float32)
-            d[...] = lanes(a, b, addend, unit, unit.model, threads)
+            lanes(a, b, c, d, unit, unit.model, threads)
         case _:
             assert_never(unit.model)

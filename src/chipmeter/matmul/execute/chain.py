@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -10,17 +11,18 @@ from numpy.typing import NDArray
 from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter.formats.codec import decode
-from chipmeter.formats.records import FORMATS
+from chipmeter.formats.policies import decode_spec
 from chipmeter.matmul.canonical import canonical
 from chipmeter.matmul.execute.split import rows
-from chipmeter.matmul.operands import panels_of
-from chipmeter.matmul.units import OPERANDS, Chain, Unit
+from chipmeter.matmul.operands import PANEL, layout_of, panels_of, raw_codes, values
+from chipmeter.matmul.units import Chain, Unit
 
+_FLOAT32 = np.dtype(np.float32)
 _EXACT = ("f32", "f64")
 """Operands that are multiplied as they are."""
 
-ROWS = 120
-"""Rows of A decoded at once: as many as the kernel multiplies with all of B (CHAIN_BLOCK_ROWS)."""
+ROWS = 96
+"""Rows of A decoded at once: as many as the kernel multiplies with all of B (CM_CHAIN_ROWS)."""
 
 _ORDERS = {"sequential": 0, "pairwise": 1, "f64": 2}
 _ROUNDINGS = {"nearest-even": 0, "down": 1, "up": 1, "toward-zero": 2}
@@ -38,43 +40,63 @@ def chain(
     if upward:
         addend = -np.zeros(d.shape, d.dtype) if addend is None else -addend
     result = d if d.flags.c_contiguous else np.empty(d.shape, d.dtype)
-    kernel: Any = _kernels.chain_f64 if panels.dtype == np.float64 else _kernels.chain_f32
+    single = panels.dtype == np.float32
+    how = model.tile, _ORDERS[model.order], _ROUNDINGS[model.rounding]
+    code = _code(unit.a)
 
-    def work(begin: int, end: int) -> None:
-        room = None if unit.a in _EXACT else np.empty((min(ROWS, end - begin), k), np.float32)
+    def as_they_are(begin: int, end: int) -> None:
+        room = None if code is None else _recycle.aligned((min(ROWS, end - begin), k), _FLOAT32)
+        if single:
+            _kernels.chain_f32(left, code, room, panels, addend, result, *how, begin, end)
+        else:
+            _kernels.chain_f64(left, panels, addend, result, *how, begin, end)
+
+    def by_blocks(begin: int, end: int) -> None:
         for i in range(begin, end, ROWS):
             some = slice(i, min(i + ROWS, end))
-            left = _values(a[some], unit, scales[0] if scales[0] is None else scales[0][some], room)
+            block = _values(a[some], unit, scales[0] if scales[0] is None else scales[0][some])
             if k != depth:
-                left = np.pad(left, ((0, 0), (0, depth - k)))
+                block = np.pad(block, ((0, 0), (0, depth - k)))
             if upward:
-                left = -left
+                block = -block
             start = None if addend is None else addend[some]
-            order, rounding = _ORDERS[model.order], _ROUNDINGS[model.rounding]
-            kernel(left, panels, start, result[some], model.tile, order, rounding, 0, len(left))
+            if single:
+                _kernels.chain_f32(block, None, None, panels, start, result[some], *how, 0, len(block))
+            else:
+                _kernels.chain_f64(block, panels, start, result[some], *how, 0, len(block))
             if upward:
                 np.negative(result[some], out=result[some])
                 canonical(result[some])
 
-    rows(work, len(a), d.shape[1], depth, threads)
+    direct = (code is not None or unit.a in _EXACT) and scales[0] is None and k == depth and not upward
+    left = np.ascontiguousarray(a if code is None else raw_codes(a)) if direct else a
+    rows(as_they_are if direct else by_blocks, len(a), d.shape[1], depth, threads)
     if result is not d:
         d[...] = result
 
 
-def _values(a: AnyArray, unit: Unit, scales: AnyArray | None, room: NDArray[np.float32] | None) -> NDArray[Any]:
-    """Decode some rows of A as they are needed, in the same memory: A is never widened whole."""
-    if room is None:
-        return np.ascontiguousarray(a)
-    left = decode(a, FORMATS[OPERANDS[unit.a]], out=room[: len(a)])
+@cache
+def _code(kind: str) -> _kernels.DecodeSpec | None:
+    """Describe codes that kernels decode themselves: of a byte or two."""
+    if kind in _EXACT:
+        return None
+    fmt = layout_of(kind)
+    return None if fmt.padding or fmt.bits > 16 else decode_spec(fmt)
+
+
+def _values(a: AnyArray, unit: Unit, scales: AnyArray | None) -> NDArray[Any]:
+    """Decode some rows of A as they are needed: A is never widened whole."""
+    left = values(a, unit.a)
     return left if scales is None else dequantize(left, scales, unit)
 
 
 def _panels(b: AnyArray, unit: Unit, depth: int, scales: AnyArray | None) -> NDArray[Any]:
     """Lay B out in panels of binary32 or binary64, in memory that large products hand from one to the next."""
-    codes = panels_of(b, depth)
-    if unit.b in _EXACT:
-        return codes
-    panels = decode(codes, FORMATS[OPERANDS[unit.b]], out=_recycle.empty(codes.shape, np.dtype(np.float32)))
+    code = _code(unit.b)
+    if code is None:
+        return panels_of(values(b, unit.b), depth)
+    panels = _recycle.aligned((-(-b.shape[1] // PANEL), depth, PANEL), _FLOAT32)
+    _kernels.code_panels(raw_codes(b), code, panels)
     if scales is not None:
         factors = panels_of(_scale_values(scales, unit).T, scales.shape[1])
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):

@@ -25,7 +25,7 @@ def floored(
     if model.fraction_bits != 24 or products > 8 * model.groups or not (
         within_window(a, unit.a) and within_window(b, unit.b)
     ):  # fmt: skip
-        d[...] = lanes(a, b, addend, unit, model, threads)
+        lanes(a, b, addend, d, unit, model, threads)
         return
     (m, n), padded = d.shape, -(-a.shape[1] // unit.k) * unit.k
     result = d if d.flags.c_contiguous else np.empty(d.shape, np.float32)
@@ -40,7 +40,8 @@ def floored(
         i = np.flatnonzero(left_rows)
         j = np.flatnonzero(left[i].any(axis=0))
         some = np.ix_(i, j)
-        exact = lanes(a[i], b[:, j], None if addend is None else addend[some], unit, model, threads)
+        exact = np.empty((i.size, j.size), np.float32)
+        lanes(a[i], b[:, j], None if addend is None else addend[some], exact, unit, model, threads)
         result[some] = np.where(left[some], exact, result[some])
     if result is not d:
         d[...] = result

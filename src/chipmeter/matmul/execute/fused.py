@@ -114,7 +114,7 @@ def _way(unit: Unit, model: FusedDot, a: AnyArray, b: AnyArray) -> int:
     if narrow(unit, model):
         return NARROW
     if (
-        min(model.products, unit.k) <= 8
+        min(model.products, unit.k) <= _kernels.integer_products()
         and unit.scale is None
         and within_window(a, unit.a)
         and within_window(b, unit.b)
