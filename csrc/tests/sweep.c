@@ -212,6 +212,40 @@ static uint64_t fp4(const cm_kernels *k, const float *x)
     return h;
 }
 
+/* tiles of one row and of sixteen, whole and cut off, under both errors and second levels from small to none that is finite */
+static uint64_t adaptive(const cm_kernels *k, const float *x)
+{
+    static const float amaxes[] = {0x1.8p7f, 0x1p-130f, 0x1p120f};
+    const cm_encode_spec element = encode_spec(layout_named("e2m1"), CM_NEAREST_EVEN, 1);
+    const cm_encode_spec scale = encode_spec(layout_named("e4m3fn"), CM_NEAREST_EVEN, 1);
+    const cm_decode_spec back = decode_spec(layout_named("e4m3fn"));
+    uint64_t h = HASH_START;
+    for (int error = CM_ADAPTIVE_ABSOLUTE; error <= CM_ADAPTIVE_SQUARED; error++)
+        for (size_t t = 0; t < sizeof amaxes / sizeof *amaxes; t++) {
+            const cm_tile_spec spec = {.scale = CM_TILE_FP4_TE, .limit = 6, .tensor = 2688 / amaxes[t], .scale_max = 448, .adaptive = error,
+                                       .tensor_amax = amaxes[t], .top = 2688, .scale_encode = &scale, .scale_decode = &back,
+                                       .element = &element, .zeros = CM_ZERO_NUMBERS_POSITIVE};
+            quantize(k, x, 1, 16, 201, &spec, &h);
+            quantize(k, x, 16, 16, 5, &spec, &h);
+        }
+    return h;
+}
+
+static uint64_t hadamard(const cm_kernels *k, const float *x)
+{
+    float y[4096];
+    uint32_t most[256];
+    uint64_t h = HASH_START;
+    for (int inverse = 0; inverse < 2; inverse++) {
+        k->quantize->hadamard_f32(x, y, 256, 0xa5c3, inverse);
+        hash(&h, y, sizeof y);
+    }
+    const uint32_t all = k->quantize->amax_blocks_f32(x + 1024, 187, 16, most);
+    hash(&h, &all, sizeof all);
+    hash(&h, most, 187 * sizeof *most);
+    return h;
+}
+
 size_t sweep_formats(const cm_kernels *k, result *out)
 {
     float *x = NEW(float, LARGEST + 6);
@@ -236,6 +270,8 @@ size_t sweep_formats(const cm_kernels *k, result *out)
     *out++ = (result){"tiles numbers", numbers(k, blocks)};
     *out++ = (result){"tiles integers", integers(k, blocks)};
     *out++ = (result){"tiles fp4", fp4(k, blocks)};
+    *out++ = (result){"tiles 4 over 6", adaptive(k, blocks)};
+    *out++ = (result){"hadamard, block maxima", hadamard(k, blocks)};
     free(x);
     free(y);
     free(words);
