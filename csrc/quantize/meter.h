@@ -11,6 +11,12 @@
 
 enum { UNIT = 128, UNITS = 64, LANES = 16, VECTORS = LANES / VL, GROUP = VL == 16 ? 8 : 4 };
 
+#ifdef __SANITIZE_ADDRESS__ /* whose checks would make minutes of compiling of it */
+#define CM_METER_UNROLLED
+#else
+#define CM_METER_UNROLLED _Pragma("GCC unroll 8")
+#endif
+
 /* what a unit is compared with: numbers, or codes that become numbers in registers */
 enum cm_meter_source { CM_METER_NUMBERS, CM_METER_BYTES, CM_METER_HALVES, CM_METER_TABLE, CM_METER_SIGNED, CM_METER_UNSIGNED };
 
@@ -179,7 +185,7 @@ static inline __attribute__((always_inline)) void meter_units(const float *x, co
     cm_folded w[GROUP];
     size_t u = 0;
     for (; u + GROUP <= units; u += GROUP) {
-#pragma GCC unroll 8
+        CM_METER_UNROLLED
         for (size_t k = 0; k < GROUP; k++)
             w[k] = meter_unit(x + (u + k) * width, y + (u + k) * width, codes + (u + k) * width, width, scale[u + k], most[u + k],
                               least[u + k], kind, &codes_of, &m);
@@ -195,14 +201,12 @@ static inline __attribute__((always_inline)) void meter_units(const float *x, co
     *lanes = m;
 }
 
-#define CM_METER_WIDTHS(kind)                                                                                        \
-    if (width == 16) meter_units(x, y, codes, units, 16, scale, most, least, kind, c, m, signal, error);             \
-    else if (width == 32) meter_units(x, y, codes, units, 32, scale, most, least, kind, c, m, signal, error);        \
-    else meter_units(x, y, codes, units, width, scale, most, least, kind, c, m, signal, error);                      \
-    break;
-#define CM_METER_CASE(source, two, flush)                                                                            \
+#define CM_METER_UNITS(width, kind) meter_units(x, y, codes, units, width, scale, most, least, kind, c, m, signal, error)
+#define CM_METER_CASE(source, two, flush, usual) /* a constant width only where most recipes of the kind have it */      \
     case (source) << 2 | (two) << 1 | (flush):                                                                       \
-        CM_METER_WIDTHS(((cm_meter_kind){source, two, flush}))
+        if ((usual) && width == (usual)) CM_METER_UNITS(usual, ((cm_meter_kind){source, two, flush}));               \
+        else CM_METER_UNITS(width, ((cm_meter_kind){source, two, flush}));                                           \
+        break;
 
 /* Sums of at most UNITS units to signal and error, which have room for whole groups; maxima and counts are added to. `most` is
  * squared but for numbers, which need `least`. */
@@ -211,15 +215,22 @@ static CM_NOINLINE void meter_sums(const float *x, const float *y, const uint8_t
                                    const cm_meter_codes *c, cm_meter_lanes *m, float *signal, float *error)
 {
     switch (source << 2 | (two_level && source != CM_METER_NUMBERS) << 1 | (flush || source > CM_METER_HALVES || source == CM_METER_NUMBERS)) {
-        CM_METER_CASE(CM_METER_NUMBERS, 0, 1)
+        CM_METER_CASE(CM_METER_NUMBERS, 0, 1, 0)
 #ifdef CM_HAVE_HALF_VALUES
-        CM_METER_CASE(CM_METER_BYTES, 0, 0) CM_METER_CASE(CM_METER_BYTES, 1, 0)
-        CM_METER_CASE(CM_METER_BYTES, 0, 1) CM_METER_CASE(CM_METER_BYTES, 1, 1)
-        CM_METER_CASE(CM_METER_HALVES, 0, 0) CM_METER_CASE(CM_METER_HALVES, 1, 0)
-        CM_METER_CASE(CM_METER_HALVES, 0, 1) CM_METER_CASE(CM_METER_HALVES, 1, 1)
-        CM_METER_CASE(CM_METER_TABLE, 0, 1) CM_METER_CASE(CM_METER_TABLE, 1, 1)
-        CM_METER_CASE(CM_METER_SIGNED, 0, 1) CM_METER_CASE(CM_METER_SIGNED, 1, 1)
-        CM_METER_CASE(CM_METER_UNSIGNED, 0, 1) CM_METER_CASE(CM_METER_UNSIGNED, 1, 1)
+        CM_METER_CASE(CM_METER_BYTES, 0, 0, 32)
+        CM_METER_CASE(CM_METER_BYTES, 1, 0, 0)
+        CM_METER_CASE(CM_METER_BYTES, 0, 1, 32)
+        CM_METER_CASE(CM_METER_BYTES, 1, 1, 0)
+        CM_METER_CASE(CM_METER_HALVES, 0, 0, 0)
+        CM_METER_CASE(CM_METER_HALVES, 1, 0, 0)
+        CM_METER_CASE(CM_METER_HALVES, 0, 1, 0)
+        CM_METER_CASE(CM_METER_HALVES, 1, 1, 0)
+        CM_METER_CASE(CM_METER_TABLE, 0, 1, 32)
+        CM_METER_CASE(CM_METER_TABLE, 1, 1, 16)
+        CM_METER_CASE(CM_METER_SIGNED, 0, 1, 0)
+        CM_METER_CASE(CM_METER_SIGNED, 1, 1, 0)
+        CM_METER_CASE(CM_METER_UNSIGNED, 0, 1, 0)
+        CM_METER_CASE(CM_METER_UNSIGNED, 1, 1, 0)
 #endif
     }
 }

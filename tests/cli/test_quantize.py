@@ -80,7 +80,7 @@ def test_rows_as_json_and_csv(source: Path, tmp_path: Path) -> None:
             assert (row["sqnr"], row["max_error"]) == (None, None)
             continue
         x = given[row["name"]].astype(np.float32)
-        assert abs(row["sqnr"] - q.sqnr(x)) < 1e-9
+        assert abs(row["sqnr"] - q.sqnr(x)) < 2e-5  # each within 9e-6 dB of exact
         assert row["max_error"] == float(np.abs(x - q.dequantize()).max())
         assert row["bits"] == 8 * q.nbytes / x.size
 
