@@ -65,7 +65,6 @@ typedef struct cm_tiling {
     size_t stride, code_stride;  /* from row to row of x and of codes, in elements */
     size_t rows, columns;        /* of a tile; those at the ends are smaller */
     size_t scale_stride;
-    size_t amax_stride;          /* ... 0: one that all tiles take; 1: one of each tile of a single row of tiles */
     /* NULL, or told of every strip of tiles that is done, the scales of which begin at `first` */
     void (*hear)(const struct cm_tiling *tiling, const float *x, const uint8_t *codes, size_t first, size_t count, size_t columns);
     void *listener;
@@ -75,7 +74,6 @@ typedef struct {
     /* bits of max |x| over n elements; any NaN gives a NaN */
     uint32_t (*amax_f32)(const float *x, size_t n);
     /* the same, and the bits of each block of `columns` elements */
-    uint32_t (*amax_blocks_f32)(const float *x, size_t blocks, size_t columns, uint32_t *amax);
     /* y = (x * signs) H / 4 of each 16 numbers, H the Sylvester matrix, bit i of `signs` set where the i-th is negative; inverse:
      * the signs last. Every NaN is the positive quiet one. x may be y. */
     void (*hadamard_f32)(const float *x, float *y, size_t groups, uint32_t signs, int inverse);

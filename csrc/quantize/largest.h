@@ -80,22 +80,6 @@ static inline __attribute__((always_inline)) void largest_in_tiles(cm_rows tile,
     for (; b < count; b++, tile.x += columns) amax[b] = (uint32_t)vi_largest(fold_tile(tile, columns));
 }
 
-/* blocks whose maxima are wanted again later, and the largest of all */
-static inline __attribute__((always_inline)) uint32_t largest_of_blocks(const float *x, size_t count, size_t columns, uint32_t *amax)
-{
-    vi top = vi_set(0);
-    size_t b = 0;
-    for (; b + VL <= count; b += VL, x += VL * columns) {
-        for (size_t i = 0; i < VL * columns; i += 16) __builtin_prefetch(x + i + CM_PREFETCH);
-        largest_in_tiles((cm_rows){x, 1, 0}, VL, columns, amax + b);
-        top = vi_max(top, vi_load((const int32_t *)amax + b));
-    }
-    uint32_t most = (uint32_t)vi_largest(top);
-    largest_in_tiles((cm_rows){x, 1, 0}, count - b, columns, amax + b);
-    for (; b < count; b++) most = amax[b] > most ? amax[b] : most;
-    return most;
-}
-
 /* one tile, four accumulators to hide the latency of the maximum, a prefetch to hide that of memory */
 static inline uint32_t largest_in_row(const float *x, size_t n)
 {

@@ -223,7 +223,7 @@ static void add_units(meter *m, const compared *c, size_t units, size_t width, c
     if (wide) lanes.largest = m->lanes.largest; /* what follows sees every unit */
     m->lanes = lanes;
     for (size_t u = 0; (wide || is_long) && u < units; u++) {
-        double signal = (double)signals[u], error = (double)errors[u], s, e, largest = 0;
+        double signal = (double)signals[u], error = (double)errors[u], s = 0, e = 0, largest = 0;
         const int is = is_wide(signals[u], errors[u]);
         if (wide) sum_widely(c->x + u * width, back + u * width, width, &s, &e, &largest);
         if (is) signal = s, error = e;

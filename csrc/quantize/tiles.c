@@ -23,11 +23,10 @@ static inline void store_scales(const cm_tile_lanes *l, size_t first, size_t cou
         for (size_t b = 0; b < count; b++) g->zeros[first + b] = (int32_t)l->zero[b];
 }
 
-static inline void find_largest(cm_tile_lanes *l, cm_rows tiles, size_t first, size_t count, size_t columns, const cm_tiling *g,
+static inline void find_largest(cm_tile_lanes *l, cm_rows tiles, size_t count, size_t columns, const cm_tiling *g,
                                 const cm_tile_spec *t)
 {
-    if (g->amax && g->amax_stride) memcpy(l->amax, g->amax + first, count * sizeof *l->amax);
-    else if (g->amax)
+    if (g->amax)
         for (size_t b = 0; b < count; b++) l->amax[b] = *g->amax;
     else if (columns == 1) largest_in_columns(tiles, count, l->amax);
     else if (columns == 16 && tiles.rows == 1) largest_in_tiles((cm_rows){tiles.x, 1, 0}, count, 16, l->amax);
@@ -100,7 +99,7 @@ static inline __attribute__((always_inline)) void encode_flat(const cm_tile_lane
 static inline void do_strip(cm_tile_lanes *l, cm_rows tiles, size_t count, size_t columns, uint8_t *codes, size_t first,
                             const cm_tiling *g, const cm_plan *p)
 {
-    find_largest(l, tiles, first, count, columns, g, p->t);
+    find_largest(l, tiles, count, columns, g, p->t);
     if (p->t->adaptive) choose_scales(l, tiles, count, columns, p->t, &p->scale_fast);
     else find_scales(l, count, p->t, &p->scale_fast);
     store_scales(l, first, count, g, p->t);

@@ -34,7 +34,7 @@ def tiles_measured(const float[:, ::1] x not None, uint8_t[:, ::1] codes not Non
     else:
         narrow = scales
     g.stride, g.code_stride, g.scale_stride, g.rows, g.columns = width, width, grid, 1, block
-    g.amax, g.zeros, g.hear, g.amax_stride = NULL, NULL, NULL, 0
+    g.amax, g.zeros, g.hear = NULL, NULL, NULL
     how.low, how.high, how.given, how.lines, how.segment = low, high, NULL, chunk_lines, segment
     with nogil:
         for c in range(begin, end):

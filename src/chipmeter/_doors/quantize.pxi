@@ -27,12 +27,11 @@ cdef extern from "chipmeter/quantize.h" nogil:
         void *scales
         int32_t *zeros
         const uint32_t *amax
-        size_t height, width, stride, code_stride, rows, columns, scale_stride, amax_stride
+        size_t height, width, stride, code_stride, rows, columns, scale_stride
         void (*hear)(const cm_tiling *, const float *, const uint8_t *, size_t, size_t, size_t) noexcept nogil
 
     ctypedef struct cm_quantize_kernels:
         uint32_t (*amax_f32)(const float *, size_t) noexcept nogil
-        uint32_t (*amax_blocks_f32)(const float *, size_t, size_t, uint32_t *) noexcept nogil
         void (*hadamard_f32)(const float *, float *, size_t, uint32_t, int) noexcept nogil
         void (*tiles_f32)(const cm_tiling *, const cm_tile_spec *) noexcept nogil
 
@@ -47,17 +46,6 @@ def amax_f32(const float[::1] x not None) -> int:
     if n:
         with nogil:
             bits = active_quantize.amax_f32(&x[0], n)
-    return bits
-
-
-def amax_blocks_f32(const float[::1] x not None, uint32_t[::1] amax not None) -> int:
-    """Bits of the largest magnitude, and those of each of as many equal blocks as `amax` has room for."""
-    cdef uint32_t bits = 0
-    cdef size_t blocks = amax.shape[0], columns
-    need(blocks > 0 and <size_t>x.shape[0] % blocks == 0 and x.shape[0] > 0, "the elements are not whole blocks")
-    columns = <size_t>x.shape[0] // blocks
-    with nogil:
-        bits = active_quantize.amax_blocks_f32(&x[0], blocks, columns, &amax[0])
     return bits
 
 
@@ -131,8 +119,7 @@ def tiles_f32(const float[:, :, :] x not None, uint8_t[:, :, :] codes not None, 
     if zeros is not None:
         need(tuple(zeros.shape) == (count, down, across), "zero points of the wrong shape")
         points = zeros
-    need(amax is None or amax.shape[0] == 1 or (count == down == 1 and <size_t>amax.shape[0] == across),
-         "one largest magnitude, or one of each tile of a single row of tiles")
+    need(amax is None or amax.shape[0] == 1, "one largest magnitude")
     need(spec.c.adaptive == 0 or (columns == 16 and rows <= 16), "adaptive scales are of tiles of at most 16 rows of 16")
     if count == 0 or height == 0 or width == 0:
         return
@@ -146,7 +133,7 @@ def tiles_f32(const float[:, :, :] x not None, uint8_t[:, :, :] codes not None, 
     g.stride, g.code_stride = <size_t>x.strides[1] // 4, <size_t>codes.strides[1]
     g.amax, g.hear = NULL, NULL
     if amax is not None:
-        g.amax, g.amax_stride = &amax[0], amax.shape[0] > 1
+        g.amax = &amax[0]
     g.zeros = NULL
     if wide:
         g.scale_stride = <size_t>numbers.strides[1] // 4

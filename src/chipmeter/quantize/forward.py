@@ -94,9 +94,7 @@ def quantize_tiles(
     scales = np.empty(shape, np.float32 if rule.scale == "float32" else np.uint8)
     zero = np.empty(shape, np.int32) if rule.mapping is not None else None
     second, given = None, None
-    if rule.two_level and amax is None and matrices[:2] == (1, 1) and x.size % rule.block == 0:
-        amax, given = block_maxima(x, rule.block, threads)  # at once: the second pass need not look for them
-    elif amax is None and (rule.two_level or rule.granularity == "tensor"):
+    if amax is None and (rule.two_level or rule.granularity == "tensor"):
         amax = np.uint32(largest(x, threads))
     if rule.two_level:
         assert amax is not None
@@ -146,22 +144,6 @@ def largest(x: Floats, threads: int = 1) -> int:
     flat, found = x.reshape(-1), []
     split(lambda i, j: found.append(_kernels.amax_f32(flat[i:j])), flat.size, threads, GRAIN)
     return max(found)
-
-
-def block_maxima(x: Floats, block: int, threads: int = 1) -> tuple[np.uint32, NDArray[np.uint32]]:
-    """Bits of the largest magnitude, and those of each block; x is whole blocks.
-
-    >>> block_maxima(np.float32([1, -2, 0, 0]), 2)
-    (np.uint32(1073741824), array([1073741824,          0], dtype=uint32))
-    """
-    flat, found = x.reshape(-1), []
-    each = _recycle.empty((flat.size // block,), np.dtype(np.uint32))
-
-    def work(i: int, j: int) -> None:
-        found.append(_kernels.amax_blocks_f32(flat[i * block : j * block], each[i:j]))
-
-    split(work, each.size, threads, max(1, GRAIN // block))
-    return np.uint32(max(found)), each
 
 
 def _moved(a: AnyArray, source: int, target: int) -> AnyArray:
