@@ -114,6 +114,9 @@ def casts(x: np.ndarray, torch: Any, gfloat: Any) -> list[Row]:
             )
             row.others["torch"] = lambda held=held: held.to(torch.float32)
         rows.append(row)
+    rows.append(
+        Row("cast to float8_e4m3fn, stochastic", lambda: cm.cast(x, "float8_e4m3fn", rounding="stochastic"), 3.0)
+    )
     return rows
 
 

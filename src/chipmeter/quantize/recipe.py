@@ -203,7 +203,7 @@ class Recipe:
 
     @property
     def plain(self) -> bool:
-        """Whether the compiled kernels carry the recipe out; others go through NumPy over compiled casts."""
+        """Whether most libraries share it: scales of rows or tensors, or of one-row blocks in powers of two or torchao's two levels."""
         if self.special:
             return False
         if self.granularity != "block":
