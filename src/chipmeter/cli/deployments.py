@@ -24,6 +24,7 @@ def show(
 
     from chipmeter.cost import break_even
     from chipmeter.planning import best_serving
+    from chipmeter.planning.serving import READERS_BUSY
     from chipmeter.report.estimate import even_data
 
     if len(chips) > 1:
@@ -72,7 +73,7 @@ def show(
         notes.append("outside what was measured: the interval is wider")
     if any(one.readers for one in found.deployments):
         notes.append(
-            "copies that only read prompts are busy for 80 % of the time; the runs behind their times state no pools"
+            f"copies that only read prompts are busy for {READERS_BUSY:.0%} of the time; the runs behind their times state no pools"
         )
     notes.append("requests never cease; limits hold for the expected times")
     said = [] if even is None else [Text(str(even), style="bold")]

@@ -56,6 +56,14 @@ class Range(msgspec.Struct, frozen=True):
         """Whether the interval is a point."""
         return self.low == self.expected == self.high
 
+    def __add__(self, other: Range) -> Range:
+        """Add a quantity whose doubt goes the same way, as of two times on one machine: ends are added.
+
+        >>> Range(1.0, 2.0, 3.0) + Range(0.5, 1.0, 4.0)
+        Range(low=1.5, expected=3.0, high=7.0)
+        """
+        return Range(self.low + other.low, self.expected + other.expected, self.high + other.high)
+
     def __mul__(self, other: Range | float) -> Range:
         """Scale by a number, or by another quantity of independent doubt."""
         if not isinstance(other, Range):

@@ -58,8 +58,7 @@ def result(
     grades: dict[str, Grade] = {"seconds": grade}
     if power is not None:
         joules = chips * sum(line.joules or 0.0 for line in lines)
-        joules_range = found.seconds * (Range.around(joules, *power.doubt) / seconds)
-        joules_range = Range(joules_range.low, joules, max(joules, min(joules_range.high, _most(found, chips, power))))
+        joules_range = joules_within(joules, found.seconds, chips, power)
         facility = facility_joules(joules_range, found.seconds, chips, pue)
         grades["joules"] = power.grade
     if paid.price is not None:
@@ -98,6 +97,7 @@ def result(
     )
 
 
-def _most(found: Basis, chips: int, power: PowerModel) -> float:
-    """Joules that boards at their limit take for the longest time."""
-    return chips * power.limit * found.seconds.high
+def joules_within(joules: float, seconds: Range, chips: int, power: PowerModel) -> Range:
+    """Put the doubts of time and power around joules; boards at their limit for the longest time take the most."""
+    free = seconds * (Range.around(joules, *power.doubt) / seconds.expected)
+    return Range(free.low, joules, max(joules, min(free.high, chips * power.limit * seconds.high)))

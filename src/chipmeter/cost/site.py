@@ -81,11 +81,9 @@ def facility_joules(boards: Range, seconds: Range, chips: int, pue: float | None
     (1262, True)
     """
     floor = site()
-    beside, time = [floor.host_watts.range, floor.network_watts.range], seconds.expected
+    time = seconds.expected
     watts = Range(*(boards_end / time for boards_end in (boards.low, boards.expected, boards.high)))
-    total = Range(
-        *(getattr(watts, end) + chips * sum(getattr(one, end) for one in beside) for end in ("low", "expected", "high"))
-    )
+    total = watts + chips * (floor.host_watts.range + floor.network_watts.range)
     cooled = floor.pue.range if pue is None else Range(pue, pue, pue)
     return total * time * cooled
 
@@ -158,9 +156,7 @@ def ownership(
     grade = weakest("assumed" if capex is not None or system.capex is None else system.capex.grade, "assumed")
     power = _power(system, floor, colocated, pue, dollars_per_kwh) / utilisation
     loading = capital * floor.loading.range
-    total = Range(
-        *(getattr(capital, end) + getattr(loading, end) + getattr(power, end) for end in ("low", "expected", "high"))
-    )
+    total = capital + loading + power
     price = Price(
         kind="owned", dollars_per_hour=total.expected * system.chips, chips=system.chips, grade=grade,
         high=total.high * system.chips,

@@ -193,10 +193,7 @@ class _Loop:
             longer = max(sum(pieces) - self.whole, 0.0) + (0.0 if self.readers else (len(pieces) - 1) * alone)
             first = first * ((first.expected + longer) / first.expected)
             stall = alone + (0.0 if self.readers else max(pieces))
-        total = Range(
-            *(getattr(first, e) + (load.answer - 1.0) * getattr(tpot, e) for e in ("low", "expected", "high"))
-        )
-        rate = crowd / total
+        rate = crowd / (first + (load.answer - 1.0) * tpot)
         if self.readers:
             most = self.readers / self.prompt.seconds_range
             rate = Range(*(min(getattr(rate, e), getattr(most, e)) for e in ("low", "expected", "high")))
@@ -213,8 +210,7 @@ class _Loop:
         step = self._estimate("decode", batch=max(1, round(load.sequences)), context=int(load.context))
         if step.joules_per_unit_range is None or self.prompt.joules_range is None:
             return None
-        own, prompt = step.joules_per_unit_range, self.prompt.joules_range / load.answer
-        return Range(*(getattr(own, e) + getattr(prompt, e) for e in ("low", "expected", "high")))
+        return step.joules_per_unit_range + self.prompt.joules_range / load.answer
 
     def at_rate(self, rate: float) -> LoadPoint | None:
         """Find the load that a rate of requests settles at, by halving; None where the deployment cannot keep up."""

@@ -10,8 +10,8 @@ from chipmeter.cost.energy import PowerModel, power_model
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.predict import Predictions, training_steps
-from chipmeter.cost.ranges import Range
 from chipmeter.cost.residency import fullest_stage, stage_bytes, total_bytes
+from chipmeter.cost.result import joules_within
 from chipmeter.cost.training import model_flops
 from chipmeter.planning.records import Ranked
 from chipmeter.planning.site import Site
@@ -78,6 +78,7 @@ def in_full(site: Site, plan: Plan) -> Ranked:
     ranks = np.arange(float(plan.pipeline))
     tokens = plan.batch * plan.seq
     joules = None if found.joules is None else float(found.joules[0])
+    power = power_model(site.chip, Formats.of(plan.format))
     peak = plan.chips * site.device.rate(plan.format)
     return Ranked(
         chip=site.chip.id,
@@ -93,15 +94,6 @@ def in_full(site: Site, plan: Plan) -> Ranked:
         tokens_per_second=tokens / step.seconds,
         joules=joules,
         dollars=None if found.dollars is None else float(found.dollars[0]),
-        joules_range=None if joules is None else _joules_range(site, plan, step.range, joules),
+        joules_range=None if joules is None or power is None else joules_within(joules, step.range, plan.chips, power),
         dollars_range=None if site.paid is None else step.range * site.paid * (plan.chips / 3600.0),
     )
-
-
-def _joules_range(site: Site, plan: Plan, seconds: Range, joules: float) -> Range | None:
-    """Put the doubts of time and power around the joules; boards at their limit for the longest time take the most."""
-    power = power_model(site.chip, Formats.of(plan.format))
-    if power is None:
-        return None
-    free = seconds * (Range.around(joules, *power.doubt) / seconds.expected)
-    return Range(free.low, joules, max(joules, min(free.high, plan.chips * power.limit * seconds.high)))

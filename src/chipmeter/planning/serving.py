@@ -321,12 +321,7 @@ def _deployment(
     site: Site, load: Serving, between: Prediction, first: Prediction, room: float, copies: int,
     reader: Serving | None = None, readers: int = 0,
 ) -> Deployment:  # fmt: skip
-    answered = Range(
-        first.low + (load.answer - 1.0) * between.low,
-        first.seconds + (load.answer - 1.0) * between.seconds,
-        first.high + (load.answer - 1.0) * between.high,
-    )
-    rate = copies * load.sequences * load.answer / answered
+    rate = copies * load.sequences * load.answer / (first.range + (load.answer - 1.0) * between.range)
     chips = _chips(load, copies, reader, readers)
     paid = None if site.paid is None else site.paid * (chips / 3600.0 * 1e6) / rate
     return Deployment(
