@@ -68,7 +68,11 @@ def _run(
         b = elements(check_operand(b, kinds[1], "b", unit), kinds[1], -2)
         if a.shape[-1] != b.shape[-2]:
             raise ValueError(f"a and b must share K: a has shape {a.shape}, b has shape {b.shape}")
-    if epilogue is None and not (isinstance(order, Promote) and order.scaled) and outer != (None, None):
+    if (
+        epilogue is None
+        and not (isinstance(order, Promote) and order.scaled)
+        and any(scale is not None for scale in outer)
+    ):
         raise ValueError(f"{unit.name} takes no block scales, and this GEMM order has no epilogue to apply any")
     match order:
         case None:

@@ -64,8 +64,8 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
         )
     if source.size == 0 or source.ndim == 0:
         raise ValueError(f"quantize needs at least one axis and one element, got shape {source.shape}")
-    if not -source.ndim <= axis < source.ndim:
-        raise ValueError(f"axis must lie in {-source.ndim}..{source.ndim - 1} for shape {source.shape}, got {axis}")
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -source.ndim <= axis < source.ndim:
+        raise ValueError(f"axis must lie in {-source.ndim}..{source.ndim - 1} for shape {source.shape}, got {axis!r}")
     axis %= source.ndim
     workers = thread_count(threads)
     if rule.tail == "refuse":
