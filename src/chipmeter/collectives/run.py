@@ -164,6 +164,15 @@ def prepare(shards: ArrayLike, dtype: str | None) -> AnyArray:
     return np.ascontiguousarray(x)
 
 
+def own_output(out: AnyArray | None, x: AnyArray) -> AnyArray:
+    """Give the array that results are written to, which may be the shards themselves."""
+    if out is None or out is not x:
+        return output_array(out, x.shape, x.dtype, x)
+    if not x.flags.writeable:
+        raise ValueError("out is read-only")
+    return x
+
+
 def plan_for(how: str | Schedule, operation: str, shape: Shape) -> Plan:
     """Find the association of an algorithm, or prove and read that of a schedule."""
     if isinstance(how, Schedule):
@@ -173,6 +182,8 @@ def plan_for(how: str | Schedule, operation: str, shape: Shape) -> Plan:
             )
         return plan_of(how, shape.count)
     find(how)
+    if shape.count == 0:
+        return ()
     return _plan_named(how, operation, shape)
 
 
@@ -272,7 +283,7 @@ def all_reduce(
     shape = Shape(*flat.shape, x.dtype.itemsize, bounds=bounds, grid=tuple(grid), nccl=nccl, op=op)
     plan = plan_for(algorithm, "all_reduce", shape)
     workers = thread_count(threads)
-    result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
+    result = own_output(out, x)
     if flat.shape[1]:
         mask = None
         if nccl is not None and nccl.protocol == "ll128" and algorithm == "nccl/ring" and op == "avg":

@@ -130,6 +130,10 @@ def _ranges(
 ) -> tuple[AnyArray, AnyArray, dict[str, Any]]:
     """Operands and scales of some ranges of K, side by side."""
     size, k = unit.scale_block, a.shape[-1]
+    if size and (block[0] is None or block[1] is None):
+        raise ValueError(
+            f"{unit.name} takes operands with block scales: pass scale_a and scale_b, or quantised tensors"
+        )
     for begin, end in ranges:
         if size and (begin % size or (end % size and end != k)):
             raise ValueError(f"K is cut at {begin}..{end}, inside a scale block of {size}: choose a multiple of it")
@@ -212,7 +216,9 @@ def _promote(
                 total = total + part
             if order.accumulator == "bf16":
                 total = _to_bf16(total, order, t, threads).astype(np.float32)
-    assert total is not None
+    if total is None:  # K is 0: no product, and a sum of none
+        left, right, scales = _ranges(unit, a, b, block, ((0, 0),))
+        total = product(left, right, **scales)
     return total if order.accumulator == "f32" else total.astype(dtype_of("bfloat16"))
 
 

@@ -85,7 +85,7 @@ def _turns(x: ArrayLike, rule: Recipe, axis: int) -> bool:
     if rule.special or rule.signs is not None or rule.adaptive != "none" or rule.tail == "refuse":
         return False
     columns_first = isinstance(x, np.ndarray) and x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
-    return columns_first and -2 <= axis < 2
+    return columns_first and axis in (-2, -1, 0, 1)
 
 
 def _refuse_tails(shape: tuple[int, ...], rule: Recipe, axis: int) -> None:
