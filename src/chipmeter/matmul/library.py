@@ -216,9 +216,8 @@ def _promote(
                 total = total + part
             if order.accumulator == "bf16":
                 total = _to_bf16(total, order, t, threads).astype(np.float32)
-    if total is None:  # K is 0: no product, and a sum of none
-        left, right, scales = _ranges(unit, a, b, block, ((0, 0),))
-        total = product(left, right, **scales)
+    if total is None:
+        raise ValueError(f"matmul needs at least one element on every axis, K included: a {a.shape}, b {b.shape}")
     return total if order.accumulator == "f32" else total.astype(dtype_of("bfloat16"))
 
 
