@@ -33,15 +33,21 @@ def as_array(x: ArrayLike, what: str) -> AnyArray:
     Raises
     ------
     TypeError
-        For a tensor that is not in this machine's memory, or not strided.
+        For a tensor that is not in this machine's memory, or not strided; for masked elements; for what is no array.
 
     Examples
     --------
     >>> as_array(memoryview(b"ab"), "x")
     array([97, 98], dtype=uint8)
     """
+    if type(x) is np.ndarray:
+        return x
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise TypeError(
+            f"{what} has masked elements, whose values are not meant to be read; fill them first: x.filled(0)"
+        )
     if isinstance(x, (np.ndarray, np.generic, int, float, list, tuple)):
-        return np.asarray(x)
+        return _converted(x, what)
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(x, torch.Tensor):
         if x.device.type != "cpu" or x.layout is not torch.strided:
@@ -57,7 +63,28 @@ def as_array(x: ArrayLike, what: str) -> AnyArray:
             return np.from_dlpack(cast(Any, x))
         except (BufferError, RuntimeError) as error:
             raise TypeError(f"{what} cannot be read through DLPack: {error}") from error
-    return np.asarray(x)
+    return _converted(x, what)
+
+
+def _converted(x: ArrayLike, what: str) -> AnyArray:
+    try:
+        return np.asarray(x)
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        raise TypeError(f"{what} cannot be read as an array: {error}") from error
+
+
+def float64_array(x: ArrayLike, what: str) -> NDArray[np.float64]:
+    """Take an array of numbers as float64.
+
+    Raises
+    ------
+    TypeError
+        For anything that is not an array of real numbers.
+    """
+    a = as_array(x, what)
+    if a.dtype.kind in "cSUMmO" or a.dtype.names:
+        raise TypeError(f"{what} must be an array of real numbers, got dtype {a.dtype}")
+    return a.astype(np.float64, copy=False)
 
 
 def to_torch(x: AnyArray) -> Any:
@@ -78,10 +105,12 @@ def to_torch(x: AnyArray) -> Any:
 
     if x.dtype.kind in "fiub" and x.dtype.isbuiltin == 1:
         return torch.from_numpy(x)
-    word = torch.int16 if x.dtype.itemsize == 2 else torch.uint8
     held = torch.from_numpy(x.view(np.int16 if x.dtype.itemsize == 2 else np.uint8))
-    dtype = getattr(torch, x.dtype.name, None)
-    return held.view(dtype) if dtype is not None and dtype.itemsize == word.itemsize else held
+    shared = x.dtype.name == "bfloat16" or x.dtype.name.startswith(
+        "float8"
+    )  # torch's uint4 is a name without operations
+    dtype = getattr(torch, x.dtype.name, None) if shared else None
+    return held if dtype is None else held.view(dtype)
 
 
 def real_array(x: ArrayLike, what: str) -> AnyArray:

@@ -127,7 +127,9 @@ def write_file(path: Path, arrays: Mapping[str, AnyArray], metadata: Mapping[str
 
 
 def refuse_existing(path: Path, overwrite: bool) -> None:
-    """Raise if something lies at `path` and may not be replaced."""
+    """Raise if something lies at `path` and may not be replaced; a device or a pipe never may."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise FileExistsError(f"{path}: neither a file nor a folder, and not replaced")
     if os.path.lexists(path) and not overwrite:
         raise FileExistsError(f"{path}: already exists; pass overwrite=True (--overwrite) to replace it")
 

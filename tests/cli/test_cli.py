@@ -67,6 +67,8 @@ def test_phase_batch_and_sequence_reach_the_cost() -> None:
         (("compare", "gpt2", "--threads", "0"), "threads must be a positive integer"),
         (("compare", "gpt2", "--batch", "x"), "not a valid integer"),
         (("chips", "show", "trn9"), "unknown chip 'trn9'"),
+        (("chips", "h100"), "chips show h100"),
+        (("estimate", "gpt2", "--chip", "p5.48xlarge"), "is a system, not a chip"),
         (("units", "zzz"), "unknown unit 'zzz'"),
         (("estimate", "gpt2"), "give a chip or a system"),
         (("estimate", "gpt2", "--chip", "h100", "--price", "free"), "free"),

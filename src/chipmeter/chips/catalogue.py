@@ -10,7 +10,7 @@ from typing import get_args
 
 import msgspec
 
-from chipmeter._names import unknown_name
+from chipmeter._names import UnknownNameError, unknown_name
 from chipmeter.chips.load import read_chip, read_systems
 from chipmeter.chips.records import Chip, Price, PriceKind, System
 
@@ -40,6 +40,8 @@ def chip(name: str) -> Chip:
     """
     found = _ids().get(_key(name)) if isinstance(name, str) else None
     if found is None:
+        if isinstance(name, str) and any(_key(entry.id) == _key(name) for entry in systems()):
+            raise UnknownNameError(f"{name!r} is a system, not a chip: give it as system (--system)")
         raise unknown_name(
             "chip", name, {known for chip_id, aliases in _index().items() for known in (chip_id, *aliases)}
         )
@@ -71,6 +73,8 @@ def system(name: str) -> System:
     by_key = {_key(entry.id): entry for entry in systems()}
     found = by_key.get(_key(name)) if isinstance(name, str) else None
     if found is None:
+        if isinstance(name, str) and _key(name) in _ids():
+            raise UnknownNameError(f"{name!r} is a chip, not a system: give it as chip (--chip)")
         raise unknown_name("system", name, (entry.id for entry in systems()))
     return found
 

@@ -7,7 +7,20 @@ import click
 from chipmeter.cli.options import json_option, print_json, print_table
 
 
-@click.group(invoke_without_command=True)
+class _Chips(click.Group):
+    """Tell who names a chip right after `chips` where the name goes."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            raise click.UsageError(
+                f"unknown command {args[0]!r} of chips; one chip is printed by: chips show {args[0]}"
+            )
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=_Chips, invoke_without_command=True)
 @json_option
 @click.pass_context
 def chips(ctx: click.Context, as_json: bool) -> None:

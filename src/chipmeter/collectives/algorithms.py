@@ -127,7 +127,7 @@ def algorithm(name: str) -> Algorithm:
     >>> algorithm("gloo/ring").evidence.grade
     'hardware'
     """
-    if name not in ALGORITHMS:
+    if not isinstance(name, str) or name not in ALGORITHMS:
         raise unknown_name("algorithm", name, ALGORITHMS)
     return ALGORITHMS[name]
 

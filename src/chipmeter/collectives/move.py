@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from chipmeter._arrays import AnyArray, output_array
-from chipmeter.collectives.run import prepare
+from chipmeter.collectives.run import own_output, prepare
 
 
 def all_gather(shards: ArrayLike, *, out: AnyArray | None = None) -> AnyArray:
@@ -51,7 +51,7 @@ def broadcast(shards: ArrayLike, root: int = 0, *, out: AnyArray | None = None) 
     """
     x = prepare(shards, None)
     _rank(root, len(x), "root")
-    result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
+    result = own_output(out, x)
     result[...] = x[root].copy() if result is x else x[root]
     return result
 
@@ -78,7 +78,7 @@ def all_to_all(shards: ArrayLike, *, out: AnyArray | None = None) -> AnyArray:
         raise ValueError(f"axis 1 of {x.shape} must be a multiple of the {n} ranks")
     blocks = x.reshape(n, n, x.shape[1] // n, *x.shape[2:])
     exchanged = blocks.swapaxes(0, 1)
-    result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
+    result = own_output(out, x)
     result.reshape(exchanged.shape)[...] = exchanged.copy() if result is x else exchanged
     return result
 

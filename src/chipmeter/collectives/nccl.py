@@ -54,6 +54,9 @@ class Nccl:
     per_node: int = 0
 
     def __post_init__(self) -> None:
+        for name in ("channels", "index", "per_node"):
+            if not isinstance(getattr(self, name), (int, np.integer)):
+                raise TypeError(f"{name} must be a whole number, got {getattr(self, name)!r}")
         if self.channels < 1:
             raise ValueError(f"channels must be at least 1, got {self.channels}")
         if self.protocol not in _THREADS:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chipmeter import _kernels
-from chipmeter._arrays import AnyArray, output_array
+from chipmeter._arrays import AnyArray, as_array, output_array
 from chipmeter._names import unknown_name
 from chipmeter._threads import split, thread_count
 from chipmeter.collectives.algorithms import Accumulate, plan_of
@@ -143,23 +143,34 @@ def _settings(dtype: np.dtype[Any], ranks: int, a: Arithmetic) -> _Settings:
 def prepare(shards: ArrayLike, dtype: str | None) -> AnyArray:
     """Take shards of one dtype as a C-contiguous array (ranks, ...)."""
     if isinstance(shards, (list, tuple)):
-        arrays = [np.asarray(s) for s in shards]
+        arrays = [as_array(s, "shards") for s in shards]
         kinds = {(a.dtype, a.shape) for a in arrays}
         if len(kinds) > 1:
             raise ValueError(f"ranks must hold arrays of one dtype and shape, got {sorted(map(str, kinds))}")
         x = np.stack(arrays) if arrays else np.empty((0, 0), np.float32)
     else:
-        x = np.asarray(shards)
+        x = as_array(shards, "shards")
     if x.ndim < 2:
         raise ValueError(f"shards must have a shape (ranks, ...), got {x.shape}")
     if x.shape[0] < 2:
         raise ValueError(f"a collective needs at least 2 ranks, got {x.shape[0]}")
+    if dtype is not None and not isinstance(dtype, str):
+        raise TypeError(f"dtype must be the name of a format or None, got {dtype!r}")
     if dtype is not None and dtype != _name(x.dtype):
         x = x.astype(dtype) if dtype in ("float32", "float64") and x.dtype.kind != "c" else cast(x, dtype)
     name = _name(x.dtype)
     if (name not in _TYPES and not name.startswith("float8_e")) or name == "float8_e8m0fnu":
         raise TypeError(f"ranks must hold float64, float32, bfloat16, float16, an fp8 type or integers, got {x.dtype}")
     return np.ascontiguousarray(x)
+
+
+def own_output(out: AnyArray | None, x: AnyArray) -> AnyArray:
+    """Give the array that results are written to, which may be the shards themselves."""
+    if out is None or out is not x:
+        return output_array(out, x.shape, x.dtype, x)
+    if not x.flags.writeable:
+        raise ValueError("out is read-only")
+    return x
 
 
 def plan_for(how: str | Schedule, operation: str, shape: Shape) -> Plan:
@@ -170,6 +181,9 @@ def plan_for(how: str | Schedule, operation: str, shape: Shape) -> Plan:
                 f"schedule {how.name!r} is a {how.operation} of {how.ranks} ranks, not a {operation} of {shape.ranks}"
             )
         return plan_of(how, shape.count)
+    find(how)
+    if shape.count == 0:
+        return ()
     return _plan_named(how, operation, shape)
 
 
@@ -187,11 +201,11 @@ def _name(dtype: np.dtype[Any]) -> str:
 def _arithmetic(
     op: Op, how: str | Schedule, accumulate: Accumulate | None, average: Average, stochastic: bool, seed: int
 ) -> Arithmetic:
-    if op not in _OPS:
+    if not isinstance(op, str) or op not in _OPS:
         raise unknown_name("operation", op, _OPS)
-    if accumulate not in (None, "storage", "float32"):
+    if accumulate is not None and (not isinstance(accumulate, str) or accumulate not in ("storage", "float32")):
         raise ValueError(f"accumulate must be 'storage' or 'float32', got {accumulate!r}")
-    if average not in ("pre", "fused", "post"):
+    if not isinstance(average, str) or average not in ("pre", "fused", "post"):
         raise ValueError(f"average must be 'pre', 'fused' or 'post', got {average!r}")
     if accumulate is None:
         accumulate = "storage" if isinstance(how, Schedule) else find(how).accumulate
@@ -261,12 +275,15 @@ def all_reduce(
     x = prepare(shards, dtype)
     a = _arithmetic(op, algorithm, accumulate, average, stochastic, seed)
     flat = x.reshape(x.shape[0], -1)
-    check_chunks(chunks, flat.shape[1])
-    bounds = tuple((low, high) for low, high in chunks)
+    bounds = check_chunks(chunks, flat.shape[1])
+    if nccl is not None and not isinstance(nccl, Nccl):
+        raise TypeError(f"nccl must be a chipmeter.collectives.Nccl or None, got {nccl!r}")
+    if not isinstance(grid, (tuple, list)) or not all(isinstance(n, (int, np.integer)) for n in grid):
+        raise TypeError(f"grid must be a tuple of whole numbers, ranks along each axis, got {grid!r}")
     shape = Shape(*flat.shape, x.dtype.itemsize, bounds=bounds, grid=tuple(grid), nccl=nccl, op=op)
     plan = plan_for(algorithm, "all_reduce", shape)
     workers = thread_count(threads)
-    result = x if out is not None and out is x else output_array(out, x.shape, x.dtype, x)
+    result = own_output(out, x)
     if flat.shape[1]:
         mask = None
         if nccl is not None and nccl.protocol == "ll128" and algorithm == "nccl/ring" and op == "avg":
@@ -280,15 +297,20 @@ def all_reduce(
     return result
 
 
-def check_chunks(chunks: Bounds, count: int) -> None:
-    """Refuse chunks that do not cover the vector in order."""
+def check_chunks(chunks: Bounds, count: int) -> Bounds:
+    """Refuse chunks that do not cover the vector in order; give them as tuples."""
+    try:
+        bounds = tuple((int(low), int(high)) for low, high in chunks)
+    except (TypeError, ValueError):
+        raise TypeError(f"chunks must be pairs (first element, one past the last), got {chunks!r}") from None
     at = 0
-    for low, high in chunks:
+    for low, high in bounds:
         if low != at or high < low:
             raise ValueError(f"chunks must follow each other from 0, got ({low}, {high}) at {at}")
         at = high
-    if chunks and at != count:
+    if bounds and at != count:
         raise ValueError(f"chunks cover {at} of {count} elements")
+    return bounds
 
 
 def reduce(

@@ -164,7 +164,7 @@ def hardware(chip: Chip | str | None, system: System | str | None) -> tuple[Chip
     rented = catalogue.system(system) if isinstance(system, str) else system
     if chip is None:
         if rented is None:
-            raise ValueError("give a chip or a system")
+            raise ValueError("give a chip or a system, such as 'h100' or 'p5.48xlarge'")
         return catalogue.chip(rented.chip), rented
     record = catalogue.chip(chip) if isinstance(chip, str) else chip
     if rented is not None and rented.chip != record.id:

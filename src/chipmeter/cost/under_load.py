@@ -130,7 +130,9 @@ def serve(
     if request_rate is not None and asked is None:
         most = loop.point(loop.room * copies).requests_per_second.expected
         notes.insert(
-            0, f"{request_rate:g} requests per second are more than it keeps up with ({most:.3g}): the queue grows"
+            0,
+            f"{request_rate:g} requests per second are more than it keeps up with ({most:.3g}): the queue grows; give a "
+            "larger tensor_parallel or more copies, or let best_serving (chipmeter plan --prompt --answer) find a layout",
         )
     return ServingCurve(
         model=shape_of.name, chip=on.id, chips=one.chips * (copies + prefill_copies), points=points, asked=asked,

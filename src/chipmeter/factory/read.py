@@ -40,7 +40,7 @@ def read_plan(path: str | os.PathLike[str]) -> Problem:
     try:
         text = raw.decode()
         data = tomllib.loads(text)
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"{file}: not a TOML file: {error}") from None
     data.setdefault("limits", {})
     given = data.setdefault("site", {})
@@ -87,7 +87,8 @@ def _line(text: str, field: str, message: str) -> int | None:
         start = heads[at]
         end = next((i for i in range(start + 1, len(lines)) if lines[i].lstrip().startswith("[")), len(lines))
     found = (i for i in range(start, end) if re.match(rf"\s*{re.escape(key)}\s*=", lines[i])) if key else iter(())
-    return next(found, start if name else None) + 1 if name or key else None  # type: ignore[operator]
+    at_line = next(found, start if name else None)
+    return None if at_line is None else at_line + 1
 
 
 def _names(line: str, key: str, value: str) -> bool:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chipmeter import _kernels
-from chipmeter._arrays import AnyArray, as_array, dtype_of, output_array, real_array
+from chipmeter._arrays import AnyArray, as_array, dtype_of, float64_array, output_array, real_array
 from chipmeter._threads import split, thread_count
 from chipmeter.formats.policies import Overflow, Rounding, check_policy, decode_spec, e8m0_spec, encode_spec
 from chipmeter.formats.records import FORMATS, FloatFormat, Format, IntegerFormat, TableFormat, format_of
@@ -106,7 +106,7 @@ def cast(
     """
     fmt = format_of(format)
     check_policy(rounding, overflow)
-    source = real_array(np.asarray(x, dtype=np.float64) if isinstance(x, (int, float, list, tuple)) else x, "x")
+    source = real_array(float64_array(x, "x") if isinstance(x, (int, float, list, tuple)) else x, "x")
     words = _random_words(rounding, bits, source.shape, seed, offset, random_bits)
     codes = output_array(out, source.shape, code_dtype(fmt), source, words)
     _check_nan_code(nan, fmt)
@@ -243,18 +243,16 @@ def _nearest_in_table(source: AnyArray, fmt: TableFormat) -> NDArray[np.uint8]:
 def _random_words(
     rounding: str, bits: ArrayLike | None, shape: tuple[int, ...], seed: int, offset: int, random_bits: int
 ) -> NDArray[np.uint32] | None:
-    if rounding != "stochastic":
-        if bits is not None:
-            raise ValueError(f"random bits go with rounding='stochastic', got {rounding!r}")
-        return None
     for name, value, top in (("seed", seed, 2**64), ("offset", offset, 2**64), ("random_bits", random_bits, 33)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 0 <= value < top:
             raise ValueError(f"{name} must be an integer in 0..{top - 1}, got {value!r}")
     if random_bits == 0:
         raise ValueError("random_bits must be at least 1")
+    if rounding != "stochastic" and bits is not None:
+        raise ValueError(f"random bits go with rounding='stochastic', got {rounding!r}")
     if bits is None:
         return None
-    words = np.asarray(bits)
+    words = as_array(bits, "bits")
     if (
         words.dtype.kind not in "ui"
         or words.shape != shape

@@ -34,9 +34,9 @@ _E8M0_RULES = {"nearest-even": 0, "nearest-even-code": 1, "toward-zero": 2, "dow
 
 def check_policy(rounding: str, overflow: str) -> None:
     """Refuse a rounding or overflow policy that does not exist."""
-    if rounding not in get_args(Rounding):
+    if not isinstance(rounding, str) or rounding not in get_args(Rounding):
         raise unknown_name("rounding", rounding, get_args(Rounding))
-    if overflow not in get_args(Overflow):
+    if not isinstance(overflow, str) or overflow not in get_args(Overflow):
         raise unknown_name("overflow policy", overflow, get_args(Overflow))
 
 

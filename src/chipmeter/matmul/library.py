@@ -68,7 +68,11 @@ def _run(
         b = elements(check_operand(b, kinds[1], "b", unit), kinds[1], -2)
         if a.shape[-1] != b.shape[-2]:
             raise ValueError(f"a and b must share K: a has shape {a.shape}, b has shape {b.shape}")
-    if epilogue is None and not (isinstance(order, Promote) and order.scaled) and outer != (None, None):
+    if (
+        epilogue is None
+        and not (isinstance(order, Promote) and order.scaled)
+        and any(scale is not None for scale in outer)
+    ):
         raise ValueError(f"{unit.name} takes no block scales, and this GEMM order has no epilogue to apply any")
     match order:
         case None:
@@ -126,6 +130,10 @@ def _ranges(
 ) -> tuple[AnyArray, AnyArray, dict[str, Any]]:
     """Operands and scales of some ranges of K, side by side."""
     size, k = unit.scale_block, a.shape[-1]
+    if size and (block[0] is None or block[1] is None):
+        raise ValueError(
+            f"{unit.name} takes operands with block scales: pass scale_a and scale_b, or quantised tensors"
+        )
     for begin, end in ranges:
         if size and (begin % size or (end % size and end != k)):
             raise ValueError(f"K is cut at {begin}..{end}, inside a scale block of {size}: choose a multiple of it")
@@ -208,7 +216,8 @@ def _promote(
                 total = total + part
             if order.accumulator == "bf16":
                 total = _to_bf16(total, order, t, threads).astype(np.float32)
-    assert total is not None
+    if total is None:
+        raise ValueError(f"matmul needs at least one element on every axis, K included: a {a.shape}, b {b.shape}")
     return total if order.accumulator == "f32" else total.astype(dtype_of("bfloat16"))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from chipmeter._arrays import AnyArray
+from chipmeter._arrays import AnyArray, as_array
 from chipmeter.matmul.neuroncore import ROWS
 
 
@@ -21,6 +21,7 @@ def mx_layout(x: AnyArray) -> AnyArray:
     >>> mx_layout(np.arange(128)[:, None])[1, 0]
     array([ 1, 33, 65, 97])
     """
+    x = as_array(x, "x")
     if x.ndim != 2 or x.shape[0] % 128 or not 128 <= x.shape[0] <= 4 * ROWS:
         raise ValueError(f"x must have shape (K, F) with K = 128, 256, 384 or 512, got {x.shape}")
     return np.ascontiguousarray(x.reshape(4, -1, x.shape[1]).transpose(1, 2, 0))
@@ -36,6 +37,9 @@ def mx_scale_layout(scales: AnyArray) -> AnyArray:
     >>> mx_scale_layout(np.uint8([[1], [2], [3], [4]]))[:6, 0]
     array([  1,   2,   3,   4, 127, 127], dtype=uint8)
     """
+    scales = as_array(scales, "scales")
+    if scales.dtype.itemsize != 1:
+        raise TypeError(f"scales must be codes of one byte, got dtype {scales.dtype}")
     if scales.ndim != 2 or scales.shape[0] % 4 or scales.shape[0] > ROWS // 8:
         raise ValueError(f"scales must have shape (groups, F) with 4, 8, 12 or 16 groups, got {scales.shape}")
     out = np.full((8 * scales.shape[0], scales.shape[1]), 127, np.uint8)

@@ -330,7 +330,7 @@ def _deeper(unit: Unit, k: int, model: FusedDot | Chain | IntegerDot) -> Unit:
 def _gathered(a: Sparse, b: AnyArray, c: AnyArray | None, unit: Unit, threads: int | None) -> AnyArray:
     """Gather B's rows for every row of A; the definition, and the path of whatever the fast one cannot express."""
     where, parts = a.rows_of_b, []
-    step = max(1, _CHUNK // (where.shape[1] * b.shape[1]))
+    step = max(1, _CHUNK // max(1, where.shape[1] * b.shape[1]))
     for i in range(0, len(where), step):
         rows = slice(i, i + step)
         start = None if c is None else c[rows, None, :]

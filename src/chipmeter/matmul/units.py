@@ -228,7 +228,7 @@ class Unit:
             raise ValueError(
                 f"the accumulation of {self.name} is not a policy: {self.evidence.grade}, {self.evidence.source}"
             )
-        if order not in self.orders:
+        if not isinstance(order, str) or order not in self.orders:
             raise ValueError(f"{self.name} takes the orders {', '.join(self.orders)}, got {order!r}")
         assert isinstance(self.model, Chain)
         return replace(self, model=replace(self.model, order=order))

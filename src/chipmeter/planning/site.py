@@ -59,7 +59,7 @@ def find_site(
     rented = catalogue.system(system) if isinstance(system, str) else system
     if chip is None:
         if rented is None:
-            raise ValueError("give a chip or a system")
+            raise ValueError("give a chip or a system, such as 'h100' or 'p5.48xlarge'")
         chip = rented.chip
     record = catalogue.chip(chip) if isinstance(chip, str) else chip
     if rented is not None:

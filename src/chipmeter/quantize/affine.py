@@ -85,7 +85,8 @@ def quantize_nf4_double(
         codes[i : i + 4096] = np.abs(normal[i : i + 4096, :, None] - NF4_SHORT).argmin(axis=-1)
     mean = np.float32(_sum_by_lanes(scalers) / np.float32(scalers.size))
     groups = np.zeros(-(-scalers.size // scaler_block) * scaler_block, np.float32)
-    groups[: scalers.size] = scalers - mean
+    with np.errstate(invalid="ignore"):
+        groups[: scalers.size] = scalers - mean
     groups = groups.reshape(-1, scaler_block)
     with np.errstate(all="ignore"):
         factors = np.float32(256) / (np.float32(2) * np.abs(groups).max(axis=1))

@@ -64,8 +64,8 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
         )
     if source.size == 0 or source.ndim == 0:
         raise ValueError(f"quantize needs at least one axis and one element, got shape {source.shape}")
-    if not -source.ndim <= axis < source.ndim:
-        raise ValueError(f"axis must lie in {-source.ndim}..{source.ndim - 1} for shape {source.shape}, got {axis}")
+    if isinstance(axis, bool) or not isinstance(axis, (int, np.integer)) or not -source.ndim <= axis < source.ndim:
+        raise ValueError(f"axis must lie in {-source.ndim}..{source.ndim - 1} for shape {source.shape}, got {axis!r}")
     axis %= source.ndim
     workers = thread_count(threads)
     if rule.tail == "refuse":
@@ -85,7 +85,7 @@ def _turns(x: ArrayLike, rule: Recipe, axis: int) -> bool:
     if rule.special or rule.signs is not None or rule.adaptive != "none" or rule.tail == "refuse":
         return False
     columns_first = isinstance(x, np.ndarray) and x.ndim == 2 and x.flags.f_contiguous and not x.flags.c_contiguous
-    return columns_first and -2 <= axis < 2
+    return columns_first and axis in (-2, -1, 0, 1)
 
 
 def _refuse_tails(shape: tuple[int, ...], rule: Recipe, axis: int) -> None:

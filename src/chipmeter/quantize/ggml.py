@@ -213,7 +213,8 @@ def mxfp4_codes(blocks: Floats) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     amax = np.abs(blocks).max(axis=1, keepdims=True)
     byte = np.where(amax > 0, np.floor(float32_log2(np.where(amax > 0, amax, 1))) - 2 + 127, 0)
     byte = _wrapped(byte)
-    errors = np.abs(e8m0_half(byte)[:, :, None] * _DOUBLED - blocks[:, :, None])
+    with np.errstate(all="ignore"):  # the largest scale, and blocks with an infinity
+        errors = np.abs(e8m0_half(byte)[:, :, None] * _DOUBLED - blocks[:, :, None])
     return byte, errors.argmin(axis=2).astype(np.uint8)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from chipmeter._arrays import float64_array
+
 
 def sqnr(truth: ArrayLike, approximation: ArrayLike) -> float:
     """Signal-to-quantisation-noise ratio in dB, 20 log10(norm(truth) / norm(truth - approximation)), over the whole array.
@@ -15,7 +17,7 @@ def sqnr(truth: ArrayLike, approximation: ArrayLike) -> float:
     >>> round(sqnr([3.0, 4.0], [3.0, 4.5]), 3)
     20.0
     """
-    x, y = np.asarray(truth, np.float64), np.asarray(approximation, np.float64)
+    x, y = float64_array(truth, "truth"), float64_array(approximation, "approximation")
     if x.shape != y.shape:
         raise ValueError(f"shapes differ: {x.shape} and {y.shape}")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):

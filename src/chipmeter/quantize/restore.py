@@ -118,7 +118,8 @@ def dequantize(
 
 def _add_minimums(values: NDArray[np.float32], minimums: NDArray[np.float32], block: int) -> None:
     """Add a number to each block of the last axis, in place."""
-    values += np.repeat(minimums, block, axis=-1)[..., : values.shape[-1]]
+    with np.errstate(invalid="ignore"):
+        values += np.repeat(minimums, block, axis=-1)[..., : values.shape[-1]]
 
 
 def _cut(

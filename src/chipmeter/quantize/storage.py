@@ -16,7 +16,7 @@ from typing import Any, Final
 import msgspec
 import numpy as np
 
-from chipmeter._arrays import AnyArray
+from chipmeter._arrays import AnyArray, as_array
 from chipmeter._packing import pack_codes, packed_bytes, unpack_codes
 from chipmeter._safetensors import shown
 from chipmeter._safetensors_write import _PACKED, write_file
@@ -144,11 +144,17 @@ def save(
     ...     load(file)["w"] == quantize(x, "nvfp4")
     True
     """
+    if not isinstance(tensors, Mapping) or not isinstance(metadata, Mapping | None):
+        raise TypeError(
+            f"tensors and metadata map names to arrays and to text, got {type(tensors).__name__} and {type(metadata).__name__}"
+        )
     arrays: dict[str, AnyArray] = {}
     recipes: list[Recipe] = []
     described: dict[str, Description] = {}
     for name, tensor in tensors.items():
-        found: dict[str, AnyArray] = {name: np.asarray(tensor)} if not isinstance(tensor, QuantizedTensor) else {}
+        found: dict[str, AnyArray] = (
+            {name: as_array(tensor, repr(name))} if not isinstance(tensor, QuantizedTensor) else {}
+        )
         if isinstance(tensor, QuantizedTensor):
             if tensor.recipe not in recipes:
                 recipes.append(tensor.recipe)

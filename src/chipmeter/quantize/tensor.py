@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chipmeter._arrays import AnyArray, as_array, to_torch
+from chipmeter._arrays import AnyArray, as_array, float64_array, to_torch
 from chipmeter.formats.codec import code_dtype, decode
 from chipmeter.formats.records import format_of
 from chipmeter.quantize.recipes import Recipe, recipe_of
@@ -207,7 +207,7 @@ class QuantizedTensor:
         >>> round(quantize(x, "mxfp8").sqnr(x), 1)
         32.0
         """
-        x = np.asarray(original, np.float64)
+        x = float64_array(original, "original")
         if x.shape != self.shape:
             raise ValueError(f"the original has shape {x.shape}, this tensor {self.shape}")
         from chipmeter.quantize.metrics import sqnr

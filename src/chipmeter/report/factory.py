@@ -59,6 +59,12 @@ def sentences(plan: FactoryPlan) -> list[str]:
         f"{name} has no known price: it would enter the plan below ${value:,.2f} per system-hour."
         for name, value in plan.break_even.items()
     ]
+    spent = plan.by_month["plan"][-1] if plan.by_month.get("plan") else plan.dollars
+    if spent - plan.dollars > 0.005 * plan.dollars:
+        lines.append(
+            f"Spent by month {plan.months}: {dollars(spent)}; what owned systems are worth then, "
+            f"{dollars(spent - plan.dollars)}, is credited."
+        )
     own, rent = plan.by_month.get("own"), plan.by_month.get("rent")
     if own and rent:
         month = next((i + 1 for i, (a, b) in enumerate(zip(own, rent, strict=True)) if a <= b), None)

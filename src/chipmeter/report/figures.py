@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -83,8 +84,18 @@ def frontier_figure(frontier: Frontier, axis: Axis = "dollars") -> Figure:
     )
     unit = frontier.points[0].cost.unit
     figure.update_layout(**layout(xaxis=_TITLES[axis].format(unit), yaxis="SQNR, dB"))
-    figure.update_xaxes(type="log")
+    figure.update_xaxes(type="log", **_decades([p.spends(axis) for p in frontier.points], scale))
     return figure
+
+
+def _decades(spent: Sequence[float | None], scale: float) -> dict[str, Any]:
+    """Place ticks of a logarithmic axis at 1, 2 and 5 of each decade, written in full: plotly's own say 2 for 0.02."""
+    values = [scale * x for x in spent if x]
+    if not values:
+        return {}
+    decades = range(math.floor(math.log10(min(values))), math.ceil(math.log10(max(values))) + 1)
+    ticks = [float(f"{digit}e{decade}") for decade in decades for digit in (1, 2, 5)]
+    return {"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
 def comparison_figure(result: Comparison) -> Figure:
@@ -104,7 +115,7 @@ def comparison_figure(result: Comparison) -> Figure:
         )
     unit = result.rows[0].cost.unit
     figure.update_layout(**layout(xaxis="", yaxis=f"seconds per {unit}"), barmode="group")
-    figure.update_yaxes(exponentformat="SI")
+    figure.update_yaxes(exponentformat="SI", ticksuffix="s")
     return figure
 
 

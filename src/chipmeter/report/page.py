@@ -80,7 +80,7 @@ def html(page: Page) -> str:
 
 
 def write(page: Page, path: str | os.PathLike[str]) -> None:
-    """Write a page to a file, whole or not at all.
+    """Write a page to a file, whole or not at all; a device, a pipe or what a link leads to is written as it stands.
 
     Raises
     ------
@@ -92,11 +92,18 @@ def write(page: Page, path: str | os.PathLike[str]) -> None:
     text = html(page)
     target = Path(path)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    special = target.is_symlink() or (
+        target.exists() and not target.is_file()
+    )  # a rename would put a file in its place
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(target)
+        if special:
+            target.write_text(text, encoding="utf-8")
+        else:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(target)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        if not special:
+            partial.unlink(missing_ok=True)
         raise OSError(f"cannot write the report to {target}: {error.strerror or error}") from None
 
 

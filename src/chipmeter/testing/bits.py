@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from chipmeter._arrays import AnyArray, is_small_float
+from chipmeter._arrays import AnyArray, as_array, is_small_float
 from chipmeter.matmul import Unit, matmul
 from chipmeter.quantize import QuantizedTensor
 
@@ -42,7 +42,7 @@ def assert_bits_equal(actual: Any, expected: Any, *, nan_payloads: bool = True, 
     AssertionError: actual: 1 of 2 elements differ in bits; first at (1,): got 0.0 (0x00000000), expected -0.0 (0x80000000)
       ulp distance: 0: 1
     """
-    got, want = _host(actual), _host(expected)
+    got, want = as_array(actual, "actual"), as_array(expected, "expected")
     if got.dtype != want.dtype:
         raise AssertionError(f"{what}: dtype {got.dtype}, expected {want.dtype}")
     if got.shape != want.shape:
@@ -136,11 +136,3 @@ def _ordinal(x: AnyArray) -> NDArray[Any]:
     wide = x.astype(object) if x.dtype.itemsize == 8 else x.astype(np.int64)
     sign = 1 << (8 * x.dtype.itemsize - 1)
     return np.where(x >= sign, sign - wide, wide)
-
-
-def _host(x: Any) -> AnyArray:
-    if isinstance(x, np.ndarray):
-        return x
-    if hasattr(x, "__dlpack__"):
-        return np.from_dlpack(x)
-    return np.asarray(x)

@@ -182,7 +182,7 @@ def read_index(path: Path) -> Index:
         if kind is None:
             raise ValueError(f"{path}: unknown format {head.format[:80]!r}; known: {', '.join(_FORMATS)}")
         return msgspec.json.decode(text, type=kind)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: {error}") from None
     except RecursionError:
         raise ValueError(f"{path}: nested too deeply") from None
