@@ -138,6 +138,23 @@ def test_numpy_is_described_by_its_structure(kind: str) -> None:
     assert found["c alone"].value == "not visible"
 
 
+def test_rounding_is_read_whichever_terms_an_order_adds_first() -> None:
+    """A BLAS may keep one sum of even products and one of odd ones: 1 and half an ulp then meet before the ulp comes."""
+
+    def chain(a: Any, b: Any, products: range) -> Any:
+        d = np.zeros((a.shape[0], b.shape[1]), a.dtype)
+        for k in products:
+            d += a[:, k : k + 1] * b[k]
+        return d
+
+    def halves(a: Any, b: Any) -> Any:
+        k = a.shape[1]
+        with np.errstate(all="ignore"):
+            return chain(a, b, range(0, k, 2)) + chain(a, b, range(1, k, 2))
+
+    assert identify(halves, "f32")["result"].value == "23 fraction bits, to nearest, ties to even"
+
+
 def numpy_reference(a: Any, b: Any) -> Any:
     """Rounded products, added from the last to the first."""
     d = np.zeros((a.shape[0], b.shape[1]), a.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,10 +89,24 @@ def _sums(dots: Dots, terms: list[list[tuple[float, int]]]) -> NDArray[np.float6
     return np.asarray(dots(a * sign, b), np.float64)
 
 
+def _placed(dots: Dots, terms: list[list[tuple[float, int]]]) -> NDArray[np.float64]:
+    """Results of sums of three terms in each of their six places: an order, and not every output need have the same one, may
+    add any two of them first.
+    """
+    rows = [list(places) for row in terms for places in permutations(row)]
+    return _sums(dots, rows).reshape(len(terms), 6)
+
+
+def _cancelled(dots: Dots, terms: list[list[tuple[float, int]]]) -> NDArray[np.float64]:
+    """What is left of s, x and -s where x met s first: where s met -s, more of x is left."""
+    got = _placed(dots, terms)
+    return got[np.arange(len(terms)), np.abs(got).argmin(axis=1)]
+
+
 def _kept(dots: Dots) -> str:
     top, reach = _base(dots)
     depths = list(range(1, reach + 1))
-    got = _sums(dots, [[(1, top), (1, top - e), (-1, top)] for e in depths])
+    got = _cancelled(dots, [[(1, top), (1, top - e), (-1, top)] for e in depths])
     exact = got == np.ldexp(1.0, top - np.array(depths))
     bits = int(np.argmin(exact)) if not exact.all() else reach
     if bits == reach:
@@ -101,7 +116,7 @@ def _kept(dots: Dots) -> str:
     ulp = top - bits
     rows: list[list[tuple[float, int]]] = [[(s, top), (1.5 * s, ulp - 1), (-s, top)] for s in (1, -1)]
     rows.append([(1, top), (1, ulp - 1), (-1, top)])
-    plus, minus, tie = (int(x) for x in np.sign(_sums(dots, rows)))
+    plus, minus, tie = (int(x) for x in np.sign(_cancelled(dots, rows)))
     kind = {
         (0, 0, 0): "cut toward zero", (1, -1, 0): "to nearest even", (1, -1, 1): "to nearest, ties away",
         (0, -1, 0): "toward minus infinity",
@@ -128,13 +143,13 @@ def _rounding(dots: Dots) -> str:
         [(1, top), (0, 0), (1, ulp - 2)],
         [(1, top), (0, 0), (1, ulp - 1)],
         [(1, top), (0, 0), (1.5, ulp - 1)],
-        [(1, top), (1, ulp), (1, ulp - 1)],
         [(-1, top), (0, 0), (-1.5, ulp - 1)],
         [(-1, top), (0, 0), (-1, ulp - 2)],
     ]
     got = np.abs(_sums(dots, rows)) - np.ldexp(1.0, top)
-    got[3] -= np.ldexp(1.0, ulp)
-    steps = tuple(int(x) for x in np.rint(np.ldexp(got, -ulp)))
+    # where the half met the first term before the ulp did, it may be lost, so the largest sum is the one of 1 + ulp and the half
+    odd = _placed(dots, [[(1, top), (1, ulp), (1, ulp - 1)]]).max() - np.ldexp(1.0, top) - np.ldexp(1.0, ulp)
+    steps = tuple(int(x) for x in np.rint(np.ldexp(np.insert(got, 3, odd), -ulp)))
     return f"{bits} fraction bits, {_ROUNDINGS.get(steps, f'steps {steps}')}"
 
 
