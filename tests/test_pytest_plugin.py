@@ -60,20 +60,44 @@ def test_an_unknown_chip_is_one_clear_error(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*unknown chip 'h1000'; did you mean 'h100'*"])
 
 
-def test_a_benchmark_carries_its_fraction(pytester: pytest.Pytester) -> None:
+BENCHMARK = """
+    import time
+    import chipmeter as cm
+
+    def test_gemm(roofline, benchmark):
+        benchmark.pedantic(time.sleep, args=(0.001,), rounds=3)
+        reached = roofline(chip="h100", op=cm.ops.Copy(1 << 20)).of(benchmark)
+        assert benchmark.extra_info["chip"] == "h100_sxm"
+        assert benchmark.extra_info["roofline_fraction"] == reached < 1
+"""
+
+
+def test_a_benchmark_carries_its_fraction(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # pytest-benchmark times nothing where it sees that
+    pytester.makepyfile(BENCHMARK)
+    pytester.runpytest_subprocess("--chip", "h100", "--benchmark-enable").assert_outcomes(passed=1)
+
+
+def test_a_benchmark_that_times_nothing_is_skipped_with_the_reason(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(BENCHMARK)
+    result = pytester.runpytest_subprocess("--chip", "h100", "--benchmark-disable", "-rs")
+    result.assert_outcomes(skipped=1)
+    result.stdout.fnmatch_lines(["*pytest-benchmark is disabled, so nothing was timed*"])
+
+
+def test_a_benchmark_that_has_not_run_is_one_clear_error(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     pytester.makepyfile(
         """
-        import time
         import chipmeter as cm
 
         def test_gemm(roofline, benchmark):
-            benchmark.pedantic(time.sleep, args=(0.001,), rounds=3)
-            reached = roofline(chip="h100", op=cm.ops.Copy(1 << 20)).of(benchmark)
-            assert benchmark.extra_info["chip"] == "h100_sxm"
-            assert benchmark.extra_info["roofline_fraction"] == reached < 1
+            roofline(chip="h100", op=cm.ops.Copy(1 << 20)).of(benchmark)
         """
     )
-    pytester.runpytest_subprocess("--chip", "h100").assert_outcomes(passed=1)
+    result = pytester.runpytest_subprocess("--chip", "h100", "--benchmark-enable")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the benchmark fixture has not run: call benchmark(...) before .of(benchmark)*"])
 
 
 def test_loading_the_plugin_imports_no_chipmeter_beyond_itself(pytester: pytest.Pytester) -> None:

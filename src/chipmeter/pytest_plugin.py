@@ -73,7 +73,14 @@ class Measured:
         self.bound.assert_at_least(fraction, seconds=seconds)
 
     def of(self, benchmark: Any) -> float:
-        """Return the share that the median of a pytest-benchmark run reached, and store it in its `extra_info`."""
+        """Return the share that the median of a pytest-benchmark run reached, and store it in its `extra_info`.
+
+        The test is skipped where pytest-benchmark times nothing: it is disabled by an option, and wherever pytest-xdist is active.
+        """
+        if benchmark.disabled:
+            pytest.skip("pytest-benchmark is disabled, so nothing was timed")
+        if benchmark.stats is None:
+            raise ValueError("the benchmark fixture has not run: call benchmark(...) before .of(benchmark)")
         seconds = float(benchmark.stats.stats.median)
         benchmark.extra_info["chip"] = self.bound.chip
         benchmark.extra_info["roofline_seconds"] = self.bound.seconds

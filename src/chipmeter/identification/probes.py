@@ -90,17 +90,15 @@ def _sums(dots: Dots, terms: list[list[tuple[float, int]]]) -> NDArray[np.float6
 
 
 def _placed(dots: Dots, terms: list[list[tuple[float, int]]]) -> NDArray[np.float64]:
-    """Results of sums of three terms in each of their six places: an order, and not every output need have the same one, may
-    add any two of them first.
-    """
+    """Sum three terms in each of their six places: an order may add any two first, and outputs may differ in theirs."""
     rows = [list(places) for row in terms for places in permutations(row)]
     return _sums(dots, rows).reshape(len(terms), 6)
 
 
 def _cancelled(dots: Dots, terms: list[list[tuple[float, int]]]) -> NDArray[np.float64]:
-    """What is left of s, x and -s where x met s first: where s met -s, more of x is left."""
+    """Sum s, x and -s with x meeting s first: where s meets -s first, more of x is left."""
     got = _placed(dots, terms)
-    return got[np.arange(len(terms)), np.abs(got).argmin(axis=1)]
+    return np.take_along_axis(got, np.abs(got).argmin(axis=1, keepdims=True), axis=1)[:, 0]
 
 
 def _kept(dots: Dots) -> str:
