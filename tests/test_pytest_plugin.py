@@ -85,7 +85,9 @@ def test_a_benchmark_that_times_nothing_is_skipped_with_the_reason(pytester: pyt
     result.stdout.fnmatch_lines(["*pytest-benchmark is disabled, so nothing was timed*"])
 
 
-def test_a_benchmark_that_has_not_run_is_one_clear_error(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_benchmark_that_has_not_run_is_one_clear_error(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
     pytester.makepyfile(
         """
