@@ -64,7 +64,7 @@ types: $(VENV)/.dev
 
 # the kernels without Python, under AddressSanitizer and UndefinedBehaviorSanitizer; CC=clang works too
 sanitize:
-	$(MAKE) -C csrc/tests
+	$(MAKE) -j2 -C csrc/tests
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -o python_files="bench_*.py" --benchmark-quiet bench $(ARGS)

@@ -60,8 +60,9 @@ typedef struct {
                            const cm_measure_spec *how, cm_error_sums *chunk, uint64_t *octaves);
     /* groups of two codes of 4 bits, or four of 6, to one byte, or three; the first code lowest */
     void (*pack)(const uint8_t *codes, uint8_t *packed, size_t groups, int bits);
-    /* to[j][i] = from[i][j]; strides in bytes */
+    /* to[j][i] = from[i][j]; strides in elements */
     void (*transpose_u8)(const uint8_t *from, size_t rows, size_t columns, size_t from_stride, uint8_t *to, size_t to_stride);
+    void (*transpose_u32)(const uint32_t *from, size_t rows, size_t columns, size_t from_stride, uint32_t *to, size_t to_stride);
 } cm_dequantize_kernels;
 
 #endif

@@ -37,4 +37,5 @@ const cm_dequantize_kernels CM_NAME(cm_dequantize) = {
     .tiles_measured = CM_NAME(cm_tiles_measured),
     .pack = CM_NAME(cm_pack),
     .transpose_u8 = CM_NAME(cm_transpose_u8),
+    .transpose_u32 = CM_NAME(cm_transpose_u32),
 };

@@ -5,6 +5,7 @@
 #include "tier.h"
 
 void CM_NAME(cm_transpose_u8)(const uint8_t *from, size_t rows, size_t columns, size_t from_stride, uint8_t *to, size_t to_stride);
+void CM_NAME(cm_transpose_u32)(const uint32_t *from, size_t rows, size_t columns, size_t from_stride, uint32_t *to, size_t to_stride);
 void CM_NAME(cm_pack)(const uint8_t *codes, uint8_t *packed, size_t groups, int bits);
 void CM_NAME(cm_measure)(const float *x, const uint8_t *codes, const float *scales, const float *zeros, size_t begin, size_t end,
                          size_t lines, const cm_grid *grid, const cm_value_spec *spec, const cm_measure_spec *how,

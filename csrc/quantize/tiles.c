@@ -8,8 +8,9 @@
 
 enum {
     STRIP = 1024,     /* elements of a strip of flat tiles: short, so that loads and arithmetic overlap */
-    BAND = 1 << 16,   /* of tiles of several rows: a quarter of a second-level cache */
+    BAND = 1 << 15,   /* of tiles of several rows: a quarter of a second-level cache */
     FEW = 256,        /* columns at least: sixteen lines of memory of each row */
+    AHEAD = 256,      /* elements encoded while as many of the next tiles come */
     TALL = 1024       /* rows whose strips leave the cache anyway: then whole pages of each row */
 };
 
@@ -39,14 +40,20 @@ static inline void find_largest(cm_tile_lanes *l, cm_rows tiles, size_t count, s
     }
 }
 
-/* codes of tiles one column wide: every lane has its own factor */
-static inline void encode_columns(const cm_tile_lanes *l, cm_rows tiles, size_t count, uint8_t *codes, size_t stride, const cm_plan *p)
+/* Codes of tiles one column wide: every lane has its own factor. The rows of the tiles that come next are asked for meanwhile, as
+ * many lines as arithmetic takes: finding their largest magnitudes would wait for each row anew. */
+static inline void encode_columns(const cm_tile_lanes *l, cm_rows tiles, size_t count, const float *next, uint8_t *codes, size_t stride,
+                                  const cm_plan *p)
 {
     vu tame = ~(vu){0};
     for (size_t b = 0; b < count; b += VL) tame &= cm_tame(vu_load(l->amax + b), vf_load(l->factor + b));
     const int all = vi_sign_bits((vi)tame) == (uint32_t)((1ull << VL) - 1);
     for (size_t r = 0; r < tiles.rows; r++)
-        encode_elements(tiles.x + r * tiles.stride, l->factor, l->zero, 1, all, codes + r * stride, count, p);
+        for (size_t c = 0; c < count; c += AHEAD) {
+            const size_t n = count - c < AHEAD ? count - c : AHEAD;
+            for (size_t k = 0; k < n; k += 16) __builtin_prefetch(next + r * tiles.stride + c + k);
+            encode_elements(tiles.x + r * tiles.stride + c, l->factor + c, l->zero + c, 1, all, codes + r * stride + c, n, p);
+        }
 }
 
 /* tiles from `b` on, the first of which starts at tiles.x */
@@ -96,14 +103,14 @@ static inline __attribute__((always_inline)) void encode_flat(const cm_tile_lane
 }
 
 /* `count` whole tiles, or one of which `columns` are left, next to each other */
-static inline void do_strip(cm_tile_lanes *l, cm_rows tiles, size_t count, size_t columns, uint8_t *codes, size_t first,
-                            const cm_tiling *g, const cm_plan *p)
+static inline void do_strip(cm_tile_lanes *l, cm_rows tiles, size_t count, size_t columns, const float *next, uint8_t *codes,
+                            size_t first, const cm_tiling *g, const cm_plan *p)
 {
     find_largest(l, tiles, count, columns, g, p->t);
     if (p->t->adaptive) choose_scales(l, tiles, count, columns, p->t, &p->scale_fast);
     else find_scales(l, count, p->t, &p->scale_fast);
     store_scales(l, first, count, g, p->t);
-    if (columns == 1) encode_columns(l, tiles, count, codes, g->code_stride, p);
+    if (columns == 1) encode_columns(l, tiles, count, next, codes, g->code_stride, p);
     else if (columns == 16 && tiles.rows == 1) encode_flat(l, tiles.x, count, 16, codes, p);
     else if (columns == 32 && tiles.rows == 1) encode_flat(l, tiles.x, count, 32, codes, p);
     else encode_tiles(l, tiles, 0, count, columns, codes, g->code_stride, p);
@@ -130,10 +137,12 @@ static CM_NOINLINE void tiles_loop(const cm_tiling *g, const cm_tile_spec *t)
         uint8_t *codes = g->codes + top * g->code_stride;
         for (size_t done = 0; done < whole;) {
             const size_t count = whole - done < strip ? whole - done : strip;
-            do_strip(&l, tiles, count, g->columns, codes, at + done, g, &p);
+            const float *beside = tiles.x + count * g->columns, *below = g->x + (top + g->rows) * g->stride;
+            const float *next = done + count < whole || top + g->rows >= g->height ? beside : below;
+            do_strip(&l, tiles, count, g->columns, next, codes, at + done, g, &p);
             tiles.x += count * g->columns, codes += count * g->columns, done += count;
         }
-        if (g->width % g->columns) do_strip(&l, tiles, 1, g->width % g->columns, codes, at + whole, g, &p);
+        if (g->width % g->columns) do_strip(&l, tiles, 1, g->width % g->columns, tiles.x, codes, at + whole, g, &p);
         at += g->scale_stride;
     }
 }

@@ -92,19 +92,40 @@ static uint64_t over_all(const cm_kernels *k, work work_on)
     return h;
 }
 
+/* where a line of memory begins in what has one to spare */
+static void *line_in(void *p) { return (void *)(((uintptr_t)p + 63) / 64 * 64); }
+
+/* sizes on both sides of what is streamed, parts of a matrix */
 static uint64_t transpose(const cm_kernels *k)
 {
-    static const size_t sizes[] = {1, 15, 16, 17, 33, 64};
+    static const size_t sizes[] = {1, 15, 16, 17, 33, 64, 1088};
     uint64_t h = HASH_START, state = 13;
-    for (size_t a = 0; a < 6; a++)
-        for (size_t b = 0; b < 6; b++) {
-            const size_t rows = sizes[a], columns = sizes[b];
-            uint8_t *from = NEW(uint8_t, rows * columns), *to = NEW(uint8_t, columns * rows);
-            for (size_t i = 0; i < rows * columns; i++) from[i] = (uint8_t)next_random(&state);
-            k->dequantize->transpose_u8(from, rows, columns, columns, to, rows);
+    for (size_t a = 0; a < 7; a++)
+        for (size_t b = 0; b < 7; b++) {
+            const size_t rows = sizes[a], columns = sizes[b], stride = columns + a;
+            uint8_t *from = NEW(uint8_t, rows * stride), *room = NEW(uint8_t, columns * rows + 64), *to = line_in(room);
+            for (size_t i = 0; i < rows * stride; i++) from[i] = (uint8_t)next_random(&state);
+            k->dequantize->transpose_u8(from, rows, columns, stride, to, rows);
             hash(&h, to, rows * columns);
             free(from);
-            free(to);
+            free(room);
+        }
+    return h;
+}
+
+static uint64_t transpose_numbers(const cm_kernels *k)
+{
+    static const size_t sizes[] = {1, 7, 8, 17, 48, 1104};
+    uint64_t h = HASH_START, state = 19;
+    for (size_t a = 0; a < 6; a++)
+        for (size_t b = 0; b < 6; b++) {
+            const size_t rows = sizes[a], columns = sizes[b], stride = columns + a;
+            uint32_t *from = NEW(uint32_t, rows * stride), *room = NEW(uint32_t, columns * rows + 16), *to = line_in(room);
+            for (size_t i = 0; i < rows * stride; i++) from[i] = (uint32_t)next_random(&state);
+            k->dequantize->transpose_u32(from, rows, columns, stride, to, rows);
+            hash(&h, to, columns * rows * sizeof *to);
+            free(from);
+            free(room);
         }
     return h;
 }
@@ -130,6 +151,7 @@ size_t sweep_dequantize(const cm_kernels *k, result *out)
     out[0] = (result){"dequantize", over_all(k, restore)};
     out[1] = (result){"measure", over_all(k, measure)};
     out[2] = (result){"transpose_u8", transpose(k)};
-    out[3] = (result){"pack", pack(k)};
-    return 4;
+    out[3] = (result){"transpose_u32", transpose_numbers(k)};
+    out[4] = (result){"pack", pack(k)};
+    return 5;
 }

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from chipmeter import _recycle
+from chipmeter._transpose import contiguous
 
 AnyArray = NDArray[Any]
 
@@ -123,9 +124,9 @@ def real_array(x: ArrayLike, what: str) -> AnyArray:
     """
     a = as_array(x, what)
     if a.dtype in (np.float32, np.float64):
-        return np.ascontiguousarray(a).reshape(a.shape)
+        return contiguous(a)
     if is_small_float(a.dtype):
-        return np.ascontiguousarray(a).reshape(a.shape).astype(np.float32)
+        return contiguous(a).astype(np.float32)
     raise TypeError(f"{what} must be an array of float32 or float64 (or a narrower float), got dtype {a.dtype}")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import chipmeter as cm
-from chipmeter.quantize import RECIPES, both, measure, quantize_both, quantize_measured
+from chipmeter.quantize import RECIPES, measure, panels, quantize_both, quantize_measured
 from chipmeter.quantize.choose import fits
 
 Array = np.ndarray[Any, Any]
@@ -29,7 +29,7 @@ def test_both_directions(name: str, tier: str) -> None:
         x = numbers(shape)
         rows, columns = quantize_both(x, name, threads=2)
         assert rows == cm.quantize(x, name)
-        assert columns == cm.quantize(x.T, name)
+        assert columns == cm.quantize(np.ascontiguousarray(x.T), name) == cm.quantize(x.T, name, threads=2)
         assert rows.codes.flags.c_contiguous
         assert columns.codes.flags.c_contiguous
 
@@ -37,10 +37,11 @@ def test_both_directions(name: str, tier: str) -> None:
 @pytest.mark.parametrize("name", ["mxfp8", "nvfp4", "uint4-group32", "fp8-1x128", "nf4-double", "gguf-q4_1"])
 def test_panels_do_not_matter(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     x = numbers((330, 419))
-    want = cm.quantize(x, name), cm.quantize(x.T, name)
+    want = cm.quantize(x, name), cm.quantize(np.ascontiguousarray(x.T), name)
     for panel in (1, 5000, 40000):
-        monkeypatch.setattr(both, "PANEL", panel)
+        monkeypatch.setattr(panels, "_PANEL", panel)
         assert quantize_both(x[:, ::-1][:, ::-1], name) == want
+        assert cm.quantize(x.T, name, threads=2) == want[1]
 
 
 @pytest.mark.parametrize("name", RECIPES)

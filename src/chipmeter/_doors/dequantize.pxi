@@ -28,6 +28,7 @@ cdef extern from "chipmeter/dequantize.h" nogil:
                                const cm_measure_spec *, cm_error_sums *, uint64_t *) noexcept nogil
         void (*pack)(const uint8_t *, uint8_t *, size_t, int) noexcept nogil
         void (*transpose_u8)(const uint8_t *, size_t, size_t, size_t, uint8_t *, size_t) noexcept nogil
+        void (*transpose_u32)(const uint32_t *, size_t, size_t, size_t, uint32_t *, size_t) noexcept nogil
 
 
 cdef const cm_dequantize_kernels *active_dequantize = NULL  # of the active tier: see use_tier
@@ -128,6 +129,21 @@ def transpose_u8(const uint8_t[:, :] source not None, uint8_t[:, :] target not N
     with nogil:
         active_dequantize.transpose_u8(&source[0, 0], rows, columns, source.strides[0],
                                        &target[0, 0], target.strides[0])
+
+
+def transpose_u32(const uint32_t[:, :] source not None, uint32_t[:, :] target not None):
+    """target[j, i] = source[i, j]; the last axis of both is contiguous."""
+    cdef size_t rows = source.shape[0], columns = source.shape[1]
+    need(<size_t>target.shape[0] == columns and <size_t>target.shape[1] == rows, "source and target differ in shape")
+    if rows == 0 or columns == 0:
+        return
+    need((source.strides[1] == 4 or columns == 1) and (target.strides[1] == 4 or rows == 1),
+         "the last axis is not contiguous")
+    need((source.strides[0] >= 0 and source.strides[0] % 4 == 0 or rows == 1)
+         and (target.strides[0] >= 0 and target.strides[0] % 4 == 0 or columns == 1), "rows must ascend in memory, by whole elements")
+    with nogil:
+        active_dequantize.transpose_u32(&source[0, 0], rows, columns, source.strides[0] // 4,
+                                        &target[0, 0], target.strides[0] // 4)
 
 
 def pack(const uint8_t[::1] codes not None, uint8_t[::1] packed not None, int bits):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from chipmeter._arrays import real_array
+from chipmeter._arrays import AnyArray, real_array
 from chipmeter._threads import thread_count
 from chipmeter.quantize.forward import quantize_tiles
+from chipmeter.quantize.panels import has_panels, quantize_down
 from chipmeter.quantize.recipes import Recipe, recipe_of
 from chipmeter.quantize.tensor import QuantizedTensor
 from chipmeter.quantize.turned import turned
@@ -56,7 +59,10 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     """
     rule = recipe_of(recipe)
     if _turns(x, rule, axis):
-        return turned(quantize(np.asarray(x).T, rule, axis=1 - axis % 2, threads=threads), threads)
+        over = x.T
+        if axis % 2 == 1 and has_panels(rule) and over.size and over.dtype == np.float32:
+            return quantize_down(over, rule, thread_count(threads))
+        return turned(quantize(over, rule, axis=1 - axis % 2, threads=threads), threads)
     source = real_array(x, "x")
     if source.dtype != np.float32:
         raise TypeError(
@@ -80,7 +86,7 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     return QuantizedTensor(parts.codes, parts.scales, parts.tensor_scale, axis, rule, parts.zero_points)
 
 
-def _turns(x: ArrayLike, rule: Recipe, axis: int) -> bool:
+def _turns(x: ArrayLike, rule: Recipe, axis: int) -> TypeGuard[AnyArray]:
     """Whether x is the transpose of a matrix in memory order and the recipe can run along the other axis of that."""
     if rule.special or rule.signs is not None or rule.adaptive != "none" or rule.tail == "refuse":
         return False

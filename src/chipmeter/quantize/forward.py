@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter._threads import split
+from chipmeter._transpose import transposed
 from chipmeter.formats.codec import code_dtype
 from chipmeter.formats.records import FORMATS
 from chipmeter.quantize import nvfp4
@@ -18,14 +19,11 @@ from chipmeter.quantize.hadamard import POINTS, hadamard
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.rules import Floats
 from chipmeter.quantize.specs import tile_spec
-from chipmeter.quantize.turned_codes import turned_codes
 
 GRAIN = 1 << 16
 """Elements below which another thread costs more than it saves."""
 _PIECE = 2048
 """Elements at a time of a tensor with one scale."""
-_SQUARE = 256
-"""Rows and columns copied at a time where an array is turned over."""
 _NARROW = 16
 """Tiles side by side below which columns are better copied into rows."""
 
@@ -147,20 +145,10 @@ def largest(x: Floats, threads: int = 1) -> int:
 
 
 def _moved(a: AnyArray, source: int, target: int) -> AnyArray:
-    """Copy with an axis moved; a matrix square by square, or each number of a column would be in another page."""
+    """Copy with an axis moved."""
     if a.ndim != 2 or source % 2 == target % 2:
         return np.ascontiguousarray(np.moveaxis(a, source, target))
-    if a.itemsize == 1:
-        return turned_codes(a, 1)
-    out = _recycle.empty((a.shape[1], a.shape[0]), a.dtype)
-    square = np.empty((_SQUARE, _SQUARE + 16), a.dtype)  # rows that do not meet in the cache
-    for top in range(0, a.shape[0], _SQUARE):
-        for left in range(0, a.shape[1], _SQUARE):
-            part = a[top : top + _SQUARE, left : left + _SQUARE]
-            held = square[: part.shape[0], : part.shape[1]]
-            held[...] = part
-            out[left : left + _SQUARE, top : top + _SQUARE] = held.T
-    return out
+    return transposed(a)
 
 
 def _back(moved: AnyArray, axis: int) -> AnyArray:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from chipmeter._arrays import AnyArray
 from chipmeter._threads import thread_count
+from chipmeter._transpose import transposed
 from chipmeter.quantize.tensor import QuantizedTensor
-from chipmeter.quantize.turned_codes import turned_codes
 
 
 def turned(q: QuantizedTensor, threads: int | None) -> QuantizedTensor:
@@ -17,8 +15,8 @@ def turned(q: QuantizedTensor, threads: int | None) -> QuantizedTensor:
     workers = thread_count(threads)
     return replace(
         q,
-        codes=turned_codes(q.codes, workers),
-        scales=turned_codes(q.scales, workers) if q.scales.ndim == 2 and q.scales.itemsize == 1 else _over(q.scales),
+        codes=transposed(q.codes, workers),
+        scales=_over(q.scales),
         zero_points=None if q.zero_points is None else _over(q.zero_points),
         minimums=None if q.minimums is None else _over(q.minimums),
         axis=1 - q.axis,
@@ -26,4 +24,4 @@ def turned(q: QuantizedTensor, threads: int | None) -> QuantizedTensor:
 
 
 def _over(a: AnyArray) -> AnyArray:
-    return np.ascontiguousarray(a.T).reshape(a.shape[::-1])
+    return transposed(a) if a.ndim == 2 else a
