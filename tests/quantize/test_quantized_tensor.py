@@ -247,5 +247,21 @@ def test_parts_that_do_not_belong_together_are_named() -> None:
         make(q.codes, q.scales, "mxfp8", zero_points=np.zeros((130, 2), np.int32))
     with pytest.raises(ValueError, match="the tensor scale of nvfp4 is NaN"):
         make(np.zeros((2, 16), np.uint8), np.full((2, 1), 0x38, np.uint8), "nvfp4", tensor_scale=float("nan"))
-    with pytest.raises(ValueError, match="has more parts than codes and scales"):
+    double = cm.quantize(np.ones((2, 64), np.float32), "nf4-double")
+    with pytest.raises(ValueError, match=r"scale_factors of nf4-double: float32 of shape \(1,\) wanted, got None"):
+        make(double.codes, double.scales, "nf4-double")
+    with pytest.raises(
+        TypeError, match="scales of gguf-q4_1 have dtype float16, or bytes of that width, got float8_e8m0fnu"
+    ):
         make(q.codes, q.scales, "gguf-q4_1")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_parts_of_every_recipe_make_the_tensor_again(name: str) -> None:
+    q = cm.quantize(np.random.default_rng(4).standard_normal((128, 256)).astype(np.float32), name)
+    again = cm.QuantizedTensor.from_parts(
+        q.codes, q.scales, name, tensor_scale=float(q.tensor_scale), zero_points=q.zero_points, minimums=q.minimums,
+        scale_factors=q.scale_factors, scale_mean=float(q.scale_mean),
+    )  # fmt: skip
+    assert again == q
+    assert again.dequantize().tobytes() == q.dequantize().tobytes()

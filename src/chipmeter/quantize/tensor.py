@@ -61,6 +61,9 @@ class QuantizedTensor:
         axis: int = -1,
         tensor_scale: float = 1.0,
         zero_points: ArrayLike | None = None,
+        minimums: ArrayLike | None = None,
+        scale_factors: ArrayLike | None = None,
+        scale_mean: float = 0.0,
     ) -> QuantizedTensor:
         """Make a tensor of codes and scales from elsewhere, over their memory where they hold one code per byte.
 
@@ -72,7 +75,10 @@ class QuantizedTensor:
         axis : int
             The axis that blocks run along.
         tensor_scale : float
-        zero_points : array_like of int32, optional
+        zero_points, minimums, scale_factors : array_like, optional
+            Of int32, float16 and float32: what recipes with a mapping, with least numbers and with double quantisation have
+            beside codes and scales, as the attributes of the same names say.
+        scale_mean : float
 
         Raises
         ------
@@ -86,15 +92,17 @@ class QuantizedTensor:
         array([[ 2., -2.]], dtype=float32)
         """
         rule = recipe_of(recipe)
-        if rule.special and rule.scale in ("float16", "int8"):
-            raise ValueError(f"{rule.name} has more parts than codes and scales: make it with quantize")
         held = _named(as_array(codes, "codes"), code_dtype(rule.element_format), "codes", rule)
-        numbers = _named(as_array(scales, "scales"), code_dtype(format_of(rule.scale)) if rule.scale != "float32"
-                         else np.dtype(np.float32), "scales", rule)  # fmt: skip
+        plain = rule.scale in ("float32", "float16", "int8")
+        scale_dtype = np.dtype(rule.scale) if plain else code_dtype(format_of(rule.scale))
+        numbers = _named(as_array(scales, "scales"), scale_dtype, "scales", rule)
         if not -held.ndim <= axis < held.ndim:
             raise ValueError(f"axis must lie in {-held.ndim}..{held.ndim - 1} for shape {held.shape}, got {axis}")
-        zero = None if zero_points is None else np.asarray(as_array(zero_points, "zero_points"))
-        tensor = cls(held, numbers, np.float32(tensor_scale), axis % held.ndim, rule, zero)
+        more = {"zero_points": zero_points, "minimums": minimums, "scale_factors": scale_factors}
+        found = {name: None if part is None else as_array(part, name) for name, part in more.items()}
+        tensor = cls(
+            held, numbers, np.float32(tensor_scale), axis % held.ndim, rule, scale_mean=np.float32(scale_mean), **found
+        )
         tensor.check()
         bad = np.isnan(tensor.scale_values())
         if bad.any():
