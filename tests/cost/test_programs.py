@@ -122,8 +122,23 @@ def test_serving_obeys_bandwidth_and_load(
     for better in faster(chip, by):
         assert sum(decode_parts(shape, better, load, batch).values()) <= total * (1 + 1e-9)
     assert prompt_seconds(shape, chip, load) > 0
-    first = first_parts(shape, chip, load, total, capacity(shape, chip, load))
+    first = first_parts(shape, chip, load, total, capacity(shape, chip, load), bundles=True)
     assert min(first.values()) >= 0
+
+
+def test_prompts_wait_to_be_read_together_where_the_engine_gathers_them() -> None:
+    chip, shape, step = device("h200"), MODELS["llama-3.1-70b"], 0.02
+    load = Serving(chips=8, sequences=8, prompt=1024, answer=1024, format="fp8")
+    alone, few = (first_parts(shape, chip, load, step, 1000.0, bundles=bundles) for bundles in (False, True))
+    assert (alone["bundle"], alone["balance"]) == (0.0, 0.0)
+    assert (few["bundle"], few["balance"]) == (step, 0.0)
+    many = msgspec.structs.replace(load, sequences=1024, split_requests=True)
+    parts = first_parts(shape, chip, many, step, 1024.0, bundles=True)
+    # Eight prompts fill a chunk, and as many requests end in a step as one: half of the 16 steps at most.
+    assert parts["bundle"] == step * 8 / 16
+    assert parts["balance"] == step
+    apart = first_parts(shape, chip, msgspec.structs.replace(many, pools=True), step, 1024.0, bundles=True)
+    assert (apart["bundle"], apart["balance"]) == (0.0, 0.0)
 
 
 def test_weights_are_read_at_the_bandwidth_at_best() -> None:

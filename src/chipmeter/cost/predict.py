@@ -17,6 +17,7 @@ from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.serving import (
+    BUNDLING,
     GROWING,
     Serving,
     capacity,
@@ -310,7 +311,7 @@ def first_token(model: Model, chip: Chip | str, load: Serving, *, engine: str = 
     found = book("serving")["serving"][f"first_{runs.name}"]
     step = decode_step(runs.shape, chip, load, engine=engine).seconds
     factors = runs.factors(found.values) | {"crowd": float(np.log2(max(load.sequences, 1.0))) / 10}
-    parts = first_parts(runs.shape, runs.on, runs.load, step, runs.room)
+    parts = first_parts(runs.shape, runs.on, runs.load, step, runs.room, bundles=runs.engine in BUNDLING)
     parts[wait_of(runs.engine, found.values)] = parts.pop("wait")
     return weigh(found, parts, factors, 0.0, runs.names, runs.group).one()
 

@@ -29,14 +29,15 @@ STEP_PRIORS: dict[str, tuple[float, float]] = {
 """Weight of each part of a decode step before any row is seen, and how far it may move. ``layers``, ``moe_layers``
 and ``syncs`` are microseconds per layer, per layer of experts and per exchange, ``host`` milliseconds per step, ``sequences`` tens of microseconds each."""
 
-FIRST_PARTS = ("own", "joined", "burst", "turn", "full", "scores", "eager", "wait")
+FIRST_PARTS = ("own", "joined", "burst", "turn", "full", "bundle", "balance", "scores", "eager", "wait")
 
 FIRST_PRIORS: dict[str, tuple[float, float]] = {
-    "own": (1.3, 0.4), "joined": (1.0, 0.7), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.6, 0.3), "scores": (5.0, 1.0),
-    "eager": (3.0, 0.8), "wait": (15.0, 0.7),
+    "own": (1.3, 0.4), "joined": (1.0, 0.7), "burst": (0.1, 1.0), "turn": (1.0, 0.7), "full": (0.6, 0.3),
+    "bundle": (20.0, 0.7), "balance": (60.0, 0.7), "scores": (5.0, 1.0), "eager": (3.0, 0.8), "wait": (15.0, 0.7),
 }  # fmt: skip
 """Of the time to the first token: the prompt itself, those that begin in the same step, the prompts in front of it, the step
-in progress, waiting for cache space, attention scores that pass through memory where kernels are not fused, tenths of a
+in progress, waiting for cache space, steps until enough prompts are gathered to be read together, steps until every chip
+of a data-parallel attention has a prompt to read, attention scores that pass through memory where kernels are not fused, tenths of a
 millisecond per layer (prompts run outside captured graphs), and milliseconds of software, which each engine has its own of."""
 
 ALONE = 32.0
@@ -44,6 +45,12 @@ ALONE = 32.0
 
 GROWING = ("vllm", "sglang")
 """Engines that give a request pages as its answer grows; others set its whole cache aside as it begins."""
+
+BUNDLING = ("trtllm",)
+"""Engines that let a prompt wait for others, so that more tokens are read at once and data-parallel chips get alike."""
+
+LONGEST_BUNDLE = 16.0
+"""Steps that a prompt waits for others at most, before the fitted weight: the full wait of requests that are few."""
 
 
 CHUNK = 8192.0
@@ -253,7 +260,9 @@ def decode_parts(model: Shape, chip: Device, load: Serving, batch: float) -> dic
     }
 
 
-def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: float) -> dict[str, float]:
+def first_parts(
+    model: Shape, chip: Device, load: Serving, step: float, room: float, *, bundles: bool = False
+) -> dict[str, float]:
     """Parts of the time to the first token, before weights; see `FIRST_PRIORS`.
 
     Parameters
@@ -265,10 +274,15 @@ def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: fl
         Seconds of a decode step.
     room : float
         Requests that fit at once: those beyond wait for a whole answer of others.
+    bundles : bool
+        Whether the engine is one of `BUNDLING`.
     """
     own = prompt_seconds(model, chip, load)
     beyond = max(0.0, load.sequences / room - 1.0)
     scores = model.layers * model.heads * load.prompt**2 * 8.0 / (load.chips * chip.bandwidth) * load.sequences
+    waits = step if bundles and not load.pools else 0.0
+    # One request in flight begins as another ends, so enough tokens to fill a chunk come in so many steps.
+    gathered = CHUNK / load.prompt * load.answer / min(load.sequences, room)
     crowd = min(load.sequences, ALONE) if load.pools and not chip.array else load.sequences
     return {
         "own": own,
@@ -276,6 +290,8 @@ def first_parts(model: Shape, chip: Device, load: Serving, step: float, room: fl
         "burst": (crowd - 1.0) / 2.0 * own if crowd > 1 else 0.0,
         "turn": step,
         "full": beyond * load.answer * step,
+        "bundle": waits * min(1.0, gathered / LONGEST_BUNDLE),
+        "balance": waits if load.split_requests else 0.0,
         "scores": scores if chip.family == "trainium" else 0.0,
         "eager": eager_seconds(model),
         "wait": 1e-3,

@@ -11,6 +11,7 @@ import numpy as np
 from chipmeter.cost.constants import Constants, book, nearest_chip, run_on
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.serving import (
+    BUNDLING,
     FIRST_PARTS,
     FIRST_PRIORS,
     STEP_PARTS,
@@ -57,7 +58,10 @@ def _floor(point: Point) -> float:
 def first_terms(points: list[Point], steps: Array, values: Mapping[str, float] | None = None) -> Terms:
     """Lay out the parts and factors of the time to the first token."""
     chips = [msgspec.structs.replace(p.chip, id=kin(p.chip)) for p in points]
-    rows = [first_parts(p.model, c, p.load, s, p.room) for p, c, s in zip(points, chips, steps.tolist(), strict=True)]
+    rows = [
+        first_parts(p.model, chip, p.load, step, p.room, bundles=p.engine in BUNDLING)
+        for p, chip, step in zip(points, chips, steps.tolist(), strict=True)
+    ]
     parts = {name: np.array([row[name] for row in rows]) for name in FIRST_PARTS}
     waits, own = parts.pop("wait"), [wait_of(p.engine, values) for p in points]
     for name in sorted({*own, "wait"}):
