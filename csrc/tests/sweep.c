@@ -195,6 +195,22 @@ static uint64_t integers(const cm_kernels *k, const float *x)
     return h;
 }
 
+/* a tensor scale or one of a row, over which the elements are divided */
+static uint64_t divided_integers(const cm_kernels *k, const float *x)
+{
+    uint64_t h = HASH_START;
+    for (int bits = 4; bits <= 8; bits += 4)
+        for (int power = 0; power < 2; power++) {
+            const int high = (1 << (bits - 1)) - 1;
+            const cm_tile_spec spec = {.scale = CM_TILE_DIVIDE, .limit = (float)high, .power_of_two = power, .low = -high, .high = high,
+                                       .element_kind = CM_ELEMENT_INTEGER, .unit = 1};
+            quantize_shapes(k, x, &spec, &h);
+            quantize(k, x, 1, 4096, 1, &spec, &h);
+            quantize(k, x + 1024, 1, 3000, 1, &spec, &h);
+        }
+    return h;
+}
+
 static uint64_t fp4(const cm_kernels *k, const float *x)
 {
     static const float tensors[] = {1, 0x1.234p-9f, 0x1.fep7f, 0x1p-140f};
@@ -265,6 +281,7 @@ size_t sweep_formats(const cm_kernels *k, result *out)
     *out++ = (result){"tiles powers", powers(k, blocks)};
     *out++ = (result){"tiles numbers", numbers(k, blocks)};
     *out++ = (result){"tiles integers", integers(k, blocks)};
+    *out++ = (result){"tiles divided integers", divided_integers(k, blocks)};
     *out++ = (result){"tiles fp4", fp4(k, blocks)};
     *out++ = (result){"tiles 4 over 6", adaptive(k, blocks)};
     *out++ = (result){"hadamard", hadamard(k, blocks)};

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import chipmeter as cm
-from chipmeter.quantize import RECIPES, measure
+from chipmeter.quantize import RECIPES, measure, quantize_measured
 from chipmeter.quantize.choose import fits
 
 
@@ -40,6 +40,19 @@ def test_every_figure_by_its_definition(name: str, axis: int) -> None:
     assert dict(found.histogram) == octaves
     assert found.exact_blocks == exact
     assert found.elements == x.size
+
+
+@pytest.mark.parametrize("recipe", ["mxfp8", "mxfp4", "nvfp4", "int8-group128", "nf4"])
+@pytest.mark.parametrize("holes", [0, 1, 3000, 40000])
+def test_zeros_of_the_original_are_not_flushed(recipe: str, holes: int) -> None:
+    """Wherever they lie, beside numbers that are: zeros of codes are counted in bulk only where no number is zero."""
+    rng = np.random.default_rng(holes)
+    x = rng.standard_normal((64, 1024), dtype=np.float32)
+    x[-1, -2:] = 2e-5, -1e-20
+    x.reshape(-1)[rng.choice(x.size, holes, replace=False)] = 0
+    q, found = quantize_measured(x, recipe)
+    assert found == measure(x, q)
+    assert found.flushed == int(((x != 0) & (q.dequantize() == 0)).sum())
 
 
 def test_clipping_is_counted_where_saturation_cut() -> None:
