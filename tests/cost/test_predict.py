@@ -5,6 +5,7 @@ import pytest
 
 from chipmeter.chips import chip
 from chipmeter.cost import Plan, Serving, Shape, decode_step, first_token, training_step
+from chipmeter.cost.constants import book, log_bounds
 from chipmeter.cost.device import device
 from chipmeter.cost.serving import capacity, decode_parts
 from chipmeter.cost.software import gradient_bytes
@@ -73,6 +74,16 @@ def test_software_never_seen_on_a_chip_is_flagged_and_less_sure() -> None:
     assert unseen.outside
     assert unseen.high / unseen.low > seen.high / seen.low
     assert training_step("llama-3.1-70b", "h100", PLAN, software="torchtitan").outside
+
+
+def test_a_model_never_seen_is_never_surer_than_those_seen() -> None:
+    found = [one for name in ("serving", "training") for kind in book(name).values() for one in kind.values()]
+    groups = [(one, group) for one in found for group in one.groups if not group.startswith("new")]
+    assert len(groups) > 20
+    for one, group in groups:
+        (low, high), (below, above) = log_bounds(one, group), log_bounds(one, group, model=False)
+        assert below <= low
+        assert above >= high
 
 
 def test_engines_that_give_pages_as_answers_grow_serve_more_at_once() -> None:
