@@ -10,6 +10,7 @@ from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.residency import fullest_stage, total_bytes
 from chipmeter.cost.shape import Shape
 from chipmeter.cost.software import GRADIENT_BYTES
+from chipmeter.planning.rules import faults
 from chipmeter.planning.space import Space, Tally, blocks
 
 POLICY, VIRTUAL = 0.25, 0.5
@@ -33,7 +34,7 @@ def distance(plans: Plans, asked: Plan) -> Array:
 
 
 def nearest(model: Shape, chip: Device, asked: Plan) -> Plan | None:
-    """Find the plan for the same chips, batch and tokens that works and is nearest; None if none works.
+    """Find the plan for the same chips, batch and tokens that works and is nearest: itself if it works; None if none does.
 
     >>> from chipmeter.cost.device import device
     >>> from chipmeter.workloads import preset
@@ -41,6 +42,8 @@ def nearest(model: Shape, chip: Device, asked: Plan) -> Plan | None:
     >>> nearest(shape, device("h100"), Plan(chips=8, batch=8, seq=4096, tensor=3, zero=3)).tensor
     4
     """
+    if not faults(model, chip, asked):  # it may lie beyond what is searched, as tensor parallelism across fast domains does
+        return asked
     chips, batch, seq = int(asked.chips), int(asked.batch), int(asked.seq)
     together = tuple({asked.sequence_parallel: None, True: None})
     space = Space(
