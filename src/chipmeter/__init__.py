@@ -23,16 +23,17 @@ if TYPE_CHECKING:
     from chipmeter.chips import chip, system
     from chipmeter.collectives import all_gather, all_reduce, all_to_all, broadcast, reduce_scatter
     from chipmeter.comparison import compare
-    from chipmeter.cost import break_even, estimate, serve
+    from chipmeter.cost import Plan, break_even, estimate, serve
     from chipmeter.formats import cast, decode
     from chipmeter.frontier import frontier
     from chipmeter.identification import identify
     from chipmeter.matmul import matmul, sensitivity
-    from chipmeter.planning import best_plan, best_serving
+    from chipmeter.planning import best_plan, best_serving, price_plan
     from chipmeter.quantize import QuantizedTensor, quantize, sqnr
     from chipmeter.verify import verify
 
 __all__ = [
+    "Plan",
     "QuantizedTensor",
     "__version__",
     "all_gather",
@@ -52,6 +53,7 @@ __all__ = [
     "identify",
     "matmul",
     "ops",
+    "price_plan",
     "quantize",
     "reduce_scatter",
     "sensitivity",
@@ -67,6 +69,7 @@ __all__ = [
 
 # Imported when first asked for: `chipmeter --help` waits for none of it, and whoever only wants bits not for the cost side.
 _LATER = {
+    "Plan": "chipmeter.cost",
     "QuantizedTensor": "chipmeter.quantize",
     "all_gather": "chipmeter.collectives",
     "all_reduce": "chipmeter.collectives",
@@ -86,6 +89,7 @@ _LATER = {
     "frontier": "chipmeter.frontier",
     "identify": "chipmeter.identification",
     "matmul": "chipmeter.matmul",
+    "price_plan": "chipmeter.planning",
     "quantize": "chipmeter.quantize",
     "sensitivity": "chipmeter.matmul",
     "serve": "chipmeter.cost",
