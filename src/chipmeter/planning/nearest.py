@@ -9,7 +9,6 @@ from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.residency import fullest_stage, total_bytes
 from chipmeter.cost.shape import Shape
-from chipmeter.cost.software import GRADIENT_BYTES
 from chipmeter.planning.space import Space, Tally, blocks
 
 POLICY, VIRTUAL = 0.25, 0.5
@@ -46,7 +45,7 @@ def nearest(model: Shape, chip: Device, asked: Plan) -> Plan | None:
     space = Space(
         format=(asked.format,),
         adapters=asked.adapters,
-        gradient_bytes=asked.gradient_bytes or GRADIENT_BYTES,
+        gradient_bytes=asked.gradient_bytes or Plans.gradient_bytes,
         sequence_parallel=together,
     )
     best: tuple[float, float] = (np.inf, np.inf)
