@@ -63,3 +63,19 @@ def test_serving_as_table_and_json() -> None:
     assert data["deployments"][0]["ttft"]["seconds"] <= data["deployments"][-1]["ttft"]["seconds"]
     assert run(main, words[:-2]).exit_code == 2
     assert run(main, ["plan", "llama-3.1-8b", "--chip", "h100", "--chips", "4"]).exit_code == 2
+
+
+def test_a_given_plan_is_priced_alone_or_refused() -> None:
+    run = CliRunner().invoke
+    given = [*ARGUMENTS, "--plan", "tp=2,pp=2,dp=4,mbs=2,recompute=full"]
+    found = json.loads(run(main, [*given, "--json"]).output)["plans"]
+    assert [(one["plan"]["tensor"], one["plan"]["pipeline"], one["plan"]["micro"]) for one in found] == [(2, 2, 2)]
+    assert run(main, given).exit_code == 0
+    for more, words in (
+        (["--plan", "tp=3"], "the nearest plan that works"),
+        (["--plan", "tp=2,dp=4"], "what other degrees leave of 16 chips: 8, got 4"),
+        (["--plan", "tp=2", "--zero", "1"], "--plan is one plan"),
+    ):
+        refused = run(main, [*ARGUMENTS, *more])
+        assert refused.exit_code == 2
+        assert words in refused.output.replace("\n", " ")

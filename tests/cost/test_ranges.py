@@ -136,6 +136,7 @@ def test_owning_by_hand() -> None:
     [
         ({"utilisation": 0.0}, r"utilisation must lie in \(0, 1\], got 0.0"),
         ({"pue": -1.0}, "pue must be positive, got -1.0"),
+        ({"pue": float("inf")}, "pue must be positive, got inf"),
         ({"years": 0.0}, "years must be positive"),
         ({"system": "vr_nvl72"}, "no purchase price of vr_nvl72 is known: give capex in dollars"),
     ],
@@ -144,3 +145,9 @@ def test_owning_refuses(arguments: dict[str, object], problem: str) -> None:
     asked = {"system": "dgx_h100"} | arguments
     with pytest.raises(ValueError, match=problem):
         ownership(system(str(asked.pop("system"))), **asked)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("pue", [float("nan"), float("inf"), 0.0])
+def test_an_estimate_names_the_power_of_a_site_that_cannot_be(pue: float) -> None:
+    with pytest.raises(ValueError, match=f"pue must be positive, got {pue}"):
+        estimate("llama-3.1-8b", "h100", pue=pue)

@@ -289,3 +289,13 @@ def test_one_plan_is_priced_or_refused_with_the_nearest_that_works() -> None:
         price_plan("llama-3.1-70b", wrong, chip="h100")
     with pytest.raises(ValueError, match="no plan for these chips works"):
         price_plan("llama-3.1-405b", Plan(chips=8, batch=8, seq=8192, tensor=8), chip="h100")
+
+
+def test_a_workload_is_priced_under_a_plan_of_its_size_alone() -> None:
+    plan = Plan(chips=16, batch=32, seq=4096, tensor=2)
+    job = workload(preset("llama-3.1-8b"), phase="train", batch=32, seq=4096)
+    assert price_plan(job, plan, chip="h100") == price_plan("llama-3.1-8b", plan, chip="h100")
+    with pytest.raises(ValueError, match="the workload has batch 32 and seq 4096, the plan 64 and 4096"):
+        price_plan(job, msgspec.structs.replace(plan, batch=64), chip="h100")
+    with pytest.raises(ValueError, match="expected a workload of training"):
+        price_plan(workload(preset("llama-3.1-8b"), phase="decode", batch=32), plan, chip="h100")

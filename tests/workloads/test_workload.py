@@ -161,3 +161,16 @@ def test_numpy_integers_are_taken_as_integers() -> None:
 def test_sizes_must_be_integers() -> None:
     with pytest.raises(TypeError, match=r"batch must be an integer, got 1\.5"):
         workload(preset("gpt2"), batch=1.5)  # type: ignore[arg-type]
+
+
+def test_training_attends_within_the_window_alone() -> None:
+    """Each token sees itself and what comes before, at most a window; forward, and 2.5 times that backward."""
+    model, tokens, batch = preset("gemma-2-9b"), 10_000, 2
+    step = workload(model, "train", batch=batch, seq=tokens)
+    assert model.window is not None
+    seen = sum(min(token, model.window) for token in range(1, tokens + 1))
+    windowed = named(step, "windowed attention")
+    assert windowed.flops == 3.5 * len(model.windowed_layers) * batch * seen * 4 * model.heads * model.head_dim
+    whole = named(step, "attention")
+    assert isinstance(whole, Attention)
+    assert whole.pairs == tokens * (tokens + 1) // 2

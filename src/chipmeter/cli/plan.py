@@ -12,6 +12,17 @@ if TYPE_CHECKING:
     from chipmeter.cost import BreakEven
     from chipmeter.planning import PlanSearch
 
+SHORT = {
+    "tp": "tensor",
+    "pp": "pipeline",
+    "vp": "virtual",
+    "cp": "context",
+    "ep": "expert",
+    "dp": "data",
+    "mbs": "micro",
+}
+"""Names of degrees as launch scripts have them."""
+
 DEGREES = ("tensor", "pipeline", "virtual", "context", "expert", "micro")
 
 
@@ -64,7 +75,8 @@ def _choices(command: Any) -> Any:
     "--gradient-bytes", type=int, help="Training: bytes of a gradient, 4 or 2; default what the software keeps."
 )
 @click.option("--software", help="Whose measured runs to go by; training mbridge, serving vllm.")
-@click.option("--ask", help="Judge a plan: tensor=8,pipeline=16,zero=1,recompute=full,...")
+@click.option("--ask", help="Judge a plan beside the best: tensor=8,pipeline=16,zero=1,recompute=full,...")
+@click.option("--plan", "only", help="Price this plan alone: tp=8,pp=16,dp=128,zero=1,recompute=full,...")
 @_choices
 @click.option("--against", help="Another chip or system: at which price is this one cheaper?")
 @click.option("--saving", type=float, default=0.5, show_default=True, help="Share to save over --against.")
@@ -72,7 +84,7 @@ def _choices(command: Any) -> Any:
 @json_option
 def plan(
     model: str, chip: str | None, system: str | None, chips: tuple[int, ...], batch: int | None, seq: int | None,
-    objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None,
+    objective: str | None, formats: tuple[str, ...], software: str | None, every: bool, ask: str | None, only: str | None,
     memory: float | None, gradient_bytes: int | None, against: str | None, saving: float, report_path: str | None, as_json: bool,
     **given: Any,
 ) -> None:  # fmt: skip
@@ -105,10 +117,18 @@ def plan(
 
     asked = None if ask is None else _asked(ask, chips[0], formats[0], batch, seq)
     choices = {name: value for name, value in choices.items() if value is not None}
+    limit = None if memory is None else memory * 1e9
+    if only is not None:
+        if choices or ask is not None or len(chips) > 1 or len(formats) > 1:
+            raise click.UsageError(
+                "--plan is one plan: give its degrees and policies within it, one --chips and one --format"
+            )
+        choices = _alone(_asked(only, chips[0], formats[0], batch, seq), model, where, limit, software or "mbridge")
+        gradient_bytes = choices.pop("gradient_bytes") if gradient_bytes is None else gradient_bytes
     search = partial(
         best_plan, model, chips=chips, batch=batch, seq=seq, distinct=not every,
         objective=objective or "seconds", software=software or "mbridge", gradient_bytes=gradient_bytes,  # type: ignore[arg-type]
-        memory=None if memory is None else memory * 1e9, **choices,
+        memory=limit, **choices,
     )  # fmt: skip
     found = search(asked=asked, **where)
     even = None if against is None else break_even(found.best, search(**elsewhere(against, where)).best, saving)
@@ -133,12 +153,31 @@ def _asked(text: str, chips: int, format: str, batch: int, seq: int) -> Any:
     from chipmeter.cost.plan import Plan
 
     cells: dict[str, Any] = {"chips": chips, "batch": batch, "seq": seq, "format": format}
+    replicas = None
     for word in text.split(","):
         name, equals, value = (part.strip() for part in word.partition("="))
+        name = SHORT.get(name, name)
+        if name == "data":
+            replicas = _number(name, value)
+            continue
         if name not in Plan.__struct_fields__ or not equals:
             raise unknown_name("field of a plan", name, Plan.__struct_fields__)
         cells[name] = value if name in ("schedule", "recompute", "format") else _number(name, value)
-    return Plan(**cells)
+    plan = Plan(**cells)
+    if replicas not in (None, plan.data):
+        raise ValueError(
+            f"data of a plan is what other degrees leave of {plan.chips} chips: {plan.data:g}, got {replicas}"
+        )
+    return plan
+
+
+def _alone(plan: Any, model: str, where: dict[str, Any], memory: float | None, software: str) -> dict[str, Any]:
+    """Check that a plan works, and narrow a search to it."""
+    from chipmeter.planning import Space, price_plan
+
+    site = {name: where[name] for name in ("chip", "system", "price")}
+    found = price_plan(model, plan, memory=memory, software=software, **site).plan
+    return {name: getattr(found, name) for name in Space.__struct_fields__ if name != "format"}
 
 
 def _number(name: str, value: str) -> float | bool:

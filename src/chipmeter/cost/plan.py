@@ -199,7 +199,7 @@ class Plans:
     def of(cls, plans: Sequence[Plan]) -> Plans:
         """Lay out plans, which must agree in what is no column, along one axis."""
         common: dict[str, Any] = {name: getattr(plans[0], name) for name in COMMON}
-        common["gradient_bytes"] = common["gradient_bytes"] or GRADIENT_BYTES
+        common["gradient_bytes"] = common["gradient_bytes"] or cls.gradient_bytes
         if any(getattr(plan, name) != getattr(plans[0], name) for plan in plans for name in COMMON):
             raise ValueError(f"plans laid out together must agree in {', '.join(COMMON)}")
         columns: dict[str, Any] = {name: np.array([float(getattr(plan, name)) for plan in plans]) for name in NUMBERS}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from importlib import resources
 
 import msgspec
@@ -84,8 +85,16 @@ def facility_joules(boards: Range, seconds: Range, chips: int, pue: float | None
     time = seconds.expected
     watts = Range(*(boards_end / time for boards_end in (boards.low, boards.expected, boards.high)))
     total = watts + chips * (floor.host_watts.range + floor.network_watts.range)
-    cooled = floor.pue.range if pue is None else Range(pue, pue, pue)
-    return total * time * cooled
+    return total * time * _cooled(floor, pue)
+
+
+def _cooled(floor: Site, pue: float | None) -> Range:
+    """Return the power at the meter over that of the machines: your own floor's, or what floors have."""
+    if pue is None:
+        return floor.pue.range
+    if not 0 < pue < math.inf:
+        raise ValueError(f"pue must be positive, got {pue}")
+    return Range(pue, pue, pue)
 
 
 class Ownership(msgspec.Struct, frozen=True, kw_only=True):
@@ -177,6 +186,5 @@ def _power(system: System, floor: Site, colocated: bool, pue: float | None, per_
     figure = system.power_measured or system.power
     if figure is None:
         raise ValueError(f"no power of {system.id} is known")
-    cooled = floor.pue.range if pue is None else Range(pue, pue, pue)
     electricity = floor.dollars_per_kwh.range if per_kwh is None else Range(per_kwh, per_kwh, per_kwh)
-    return (figure.value / 1e3 / system.chips) * cooled * electricity
+    return (figure.value / 1e3 / system.chips) * _cooled(floor, pue) * electricity

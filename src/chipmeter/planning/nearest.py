@@ -9,7 +9,6 @@ from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import Plan, Plans
 from chipmeter.cost.residency import fullest_stage, total_bytes
 from chipmeter.cost.shape import Shape
-from chipmeter.cost.software import GRADIENT_BYTES
 from chipmeter.planning.rules import faults
 from chipmeter.planning.space import Space, Tally, blocks
 
@@ -42,14 +41,16 @@ def nearest(model: Shape, chip: Device, asked: Plan) -> Plan | None:
     >>> nearest(shape, device("h100"), Plan(chips=8, batch=8, seq=4096, tensor=3, zero=3)).tensor
     4
     """
-    if not faults(model, chip, asked):  # it may lie beyond what is searched, as tensor parallelism across fast domains does
+    if not faults(
+        model, chip, asked
+    ):  # it may lie beyond what is searched: tensor parallelism across fast domains does
         return asked
     chips, batch, seq = int(asked.chips), int(asked.batch), int(asked.seq)
     together = tuple({asked.sequence_parallel: None, True: None})
     space = Space(
         format=(asked.format,),
         adapters=asked.adapters,
-        gradient_bytes=asked.gradient_bytes or GRADIENT_BYTES,
+        gradient_bytes=asked.gradient_bytes or Plans.gradient_bytes,
         sequence_parallel=together,
     )
     best: tuple[float, float] = (np.inf, np.inf)

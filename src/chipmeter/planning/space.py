@@ -13,7 +13,6 @@ from chipmeter.cost.device import Device
 from chipmeter.cost.fitting import Array
 from chipmeter.cost.plan import SCHEDULES, Integers, Plans, recompute_codes, schedule_codes
 from chipmeter.cost.shape import Shape
-from chipmeter.cost.software import GRADIENT_BYTES
 from chipmeter.planning.rules import INTERLEAVED, ONE_STAGE, RULES, UNEVEN, Mask, legal
 
 BLOCK = 1 << 15
@@ -58,7 +57,7 @@ class Space(msgspec.Struct, frozen=True, kw_only=True):
     sequence_parallel: tuple[bool, ...] = (True,)
     format: tuple[str, ...] = ("bf16",)
     adapters: bool = False
-    gradient_bytes: int = GRADIENT_BYTES
+    gradient_bytes: int = Plans.gradient_bytes
 
     def __post_init__(self) -> None:
         for name in ("tensor", "pipeline", "virtual", "context", "expert", "micro"):
