@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
-from chipmeter.cost import Plan, Plans, Shape, training_step, training_steps
+from chipmeter.cost import Plan, Plans, Shape, software, training_step, training_steps
 from chipmeter.cost.device import device
 from chipmeter.cost.distinct import FEW, once_each
 from chipmeter.cost.plan import recompute_codes, schedule_codes
@@ -74,3 +76,10 @@ def test_each_distinct_row_is_computed_once() -> None:
     a, b = np.arange(FEW * 2) % 7.0, np.arange(FEW * 2) % 3.0
     assert np.array_equal(once_each(add, a, b), a + 10.0 * b)  # type: ignore[arg-type]
     assert seen == [21]
+
+
+def test_every_software_says_where_its_habits_are_read() -> None:
+    for name, one in software._all().items():
+        assert one.gradient_bytes in (2, 4), name
+        assert one.grade != "documented" or re.search(r"\w+/\w+|arXiv \d{4}\.\d{5}", one.source), name
+        assert len(one.source) > 20, name
