@@ -71,6 +71,7 @@ def test_a_given_plan_is_priced_alone_or_refused() -> None:
     found = json.loads(run(main, [*given, "--json"]).output)["plans"]
     assert [(one["plan"]["tensor"], one["plan"]["pipeline"], one["plan"]["micro"]) for one in found] == [(2, 2, 2)]
     assert run(main, given).exit_code == 0
+    assert run(main, [*ARGUMENTS, "--plan", "tp=2"]).exit_code == 0
     for more, words in (
         (["--plan", "tp=3"], "the nearest plan that works"),
         (["--plan", "tp=2,dp=4"], "what other degrees leave of 16 chips: 8, got 4"),

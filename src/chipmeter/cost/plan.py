@@ -119,7 +119,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     chips: int
     batch: float
     seq: int
-    micro: float = 1.0
+    micro: float = 1
     tensor: int = 1
     pipeline: int = 1
     virtual: int = 1
