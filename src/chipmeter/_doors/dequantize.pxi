@@ -140,7 +140,8 @@ def transpose_u32(const uint32_t[:, :] source not None, uint32_t[:, :] target no
     need((source.strides[1] == 4 or columns == 1) and (target.strides[1] == 4 or rows == 1),
          "the last axis is not contiguous")
     need((source.strides[0] >= 0 and source.strides[0] % 4 == 0 or rows == 1)
-         and (target.strides[0] >= 0 and target.strides[0] % 4 == 0 or columns == 1), "rows must ascend in memory, by whole elements")
+         and (target.strides[0] >= 0 and target.strides[0] % 4 == 0 or columns == 1),
+         "rows must ascend in memory, by whole elements")
     with nogil:
         active_dequantize.transpose_u32(&source[0, 0], rows, columns, source.strides[0] // 4,
                                         &target[0, 0], target.strides[0] // 4)
