@@ -20,7 +20,7 @@ def transposed(a: NDArray[Any], threads: int = 1) -> NDArray[Any]:
     Parameters
     ----------
     a : ndarray (m, n)
-        Elements of one or four bytes are turned over by a kernel, others by NumPy.
+        Aligned elements of one or four bytes are turned over by a kernel, others by NumPy.
     threads : int
 
     Returns
@@ -33,7 +33,7 @@ def transposed(a: NDArray[Any], threads: int = 1) -> NDArray[Any]:
     >>> transposed(np.uint8([[1, 2, 3]])).tolist()
     [[1], [2], [3]]
     """
-    if a.itemsize not in (1, 4) or a.dtype.kind == "O":
+    if a.itemsize not in (1, 4) or a.dtype.kind == "O" or not a.flags.aligned:
         return np.ascontiguousarray(a.T)
     if a.strides[1] != a.itemsize or a.strides[0] < 0 or a.strides[0] % a.itemsize:
         a = np.ascontiguousarray(a)
