@@ -64,7 +64,7 @@ types: $(VENV)/.dev
 
 # the kernels without Python, under AddressSanitizer and UndefinedBehaviorSanitizer; CC=clang works too
 sanitize:
-	$(MAKE) -j2 -C csrc/tests
+	$(MAKE) -j2 -C csrc/tests $(if $(TIERS),TIERS="$(TIERS)")
 
 bench: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest -o python_files="bench_*.py" --benchmark-quiet bench $(ARGS)
