@@ -103,7 +103,7 @@ class _Panels:
         height, width = part.shape
         block = self._rule.block
         target, scales, zeros = self._down.part(left, top, width, height)
-        codes = np.empty(part.shape, np.uint8)
+        codes = np.empty((height, width + _LINE), np.uint8)[:, :width]  # rows that do not meet in the cache
         found = np.empty(scales.shape[::-1], scales.dtype)
         points = None if zeros is None else np.empty(found.shape, np.int32)
         _tiles(part, codes, found, points, (block, 1), self._spec)
