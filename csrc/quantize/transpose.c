@@ -11,6 +11,7 @@
 
 enum {
     LINE = 64,         /* bytes */
+    RUN = 4 * LINE,    /* bytes of a row of the target that are written together */
     STREAMED = 1 << 20 /* bytes that the target reaches over from which its lines go past the caches */
 };
 
@@ -53,21 +54,27 @@ static inline void end_of_streams(void)
 #endif
 }
 
-/* Sixteen columns of sixty-four rows: as many whole lines. */
-static inline void stream_codes(const uint8_t *from, size_t from_stride, uint8_t *to, size_t to_stride)
+/* Sixteen columns of some rows, whole lines: those of a row of the target one after the other, since each row is in another page. */
+static inline __attribute__((always_inline)) void stream_codes(const uint8_t *from, size_t rows, size_t from_stride, uint8_t *to,
+                                                               size_t to_stride)
 {
-    _Alignas(LINE) uint8_t lines[16][LINE];
-    for (size_t i = 0; i < LINE; i += 16) transpose_16x16(from + i * from_stride, from_stride, lines[0] + i, LINE);
-    for (size_t j = 0; j < 16; j++) stream_line(to + j * to_stride, lines[j]);
+    _Alignas(LINE) uint8_t lines[16][RUN];
+    for (size_t i = 0; i < rows; i += 16) transpose_16x16(from + i * from_stride, from_stride, lines[0] + i, RUN);
+    for (size_t j = 0; j < 16; j++)
+        for (size_t i = 0; i < rows; i += LINE) stream_line(to + j * to_stride + i, lines[j] + i);
 }
 
 void CM_NAME(cm_transpose_u8)(const uint8_t *from, size_t rows, size_t columns, size_t from_stride, uint8_t *to, size_t to_stride)
 {
     const size_t whole_rows = rows & ~(size_t)15, whole_columns = columns & ~(size_t)15;
     const size_t lines = is_streamed(to, to_stride, columns * to_stride) ? rows & ~(size_t)(LINE - 1) : 0;
-    for (size_t i = 0; i < lines; i += LINE)
-        for (size_t j = 0; j < whole_columns; j += 16)
-            stream_codes(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);
+    for (size_t i = 0; i < lines; i += RUN)
+        for (size_t j = 0; j < whole_columns; j += 16) {
+            const uint8_t *square = from + i * from_stride + j;
+            uint8_t *turned = to + j * to_stride + i;
+            if (i + RUN <= lines) stream_codes(square, RUN, from_stride, turned, to_stride);
+            else stream_codes(square, lines - i, from_stride, turned, to_stride);
+        }
     for (size_t j = 0; j < whole_columns; j += 16) /* along the lines that are written */
         for (size_t i = lines; i < whole_rows; i += 16)
             transpose_16x16(from + i * from_stride + j, from_stride, to + j * to_stride + i, to_stride);

@@ -19,8 +19,8 @@ from chipmeter.quantize.rules import Floats
 from chipmeter.quantize.specs import tile_spec
 from chipmeter.quantize.tensor import QuantizedTensor
 
-_PANEL = 1 << 19
-"""Numbers of a panel: rows so long that few are begun, so few of them that their codes are still in the cache to be turned over."""
+_PANEL = 1 << 20
+"""Numbers of a panel: rows so long that few are begun, so many of them that what is turned over has whole lines side by side."""
 _LINE = 64
 """Codes of a line of memory: what is turned over is written in whole ones."""
 
