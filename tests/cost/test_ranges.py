@@ -151,3 +151,5 @@ def test_owning_refuses(arguments: dict[str, object], problem: str) -> None:
 def test_an_estimate_names_the_power_of_a_site_that_cannot_be(pue: float) -> None:
     with pytest.raises(ValueError, match=f"pue must be positive, got {pue}"):
         estimate("llama-3.1-8b", "h100", pue=pue)
+    with pytest.raises(ValueError, match=f"pue must be positive, got {pue}"):
+        estimate("llama-3.1-8b", "trn2", pue=pue)  # whose power is not known

@@ -11,7 +11,7 @@ from chipmeter.cost.money import dollars, offers, price_range
 from chipmeter.cost.ranges import Range
 from chipmeter.cost.records import Estimate, OpEstimate
 from chipmeter.cost.roofline import LIMITS, Limit
-from chipmeter.cost.site import facility_joules, ownership
+from chipmeter.cost.site import cooling, facility_joules, ownership
 from chipmeter.cost.whole import Basis
 from chipmeter.evidence import Grade
 from chipmeter.workloads import Formats, Workload
@@ -52,6 +52,7 @@ def result(
     notes: tuple[str, ...],
 ) -> Estimate:  # fmt: skip
     """Put an estimate together."""
+    cooling(pue)  # an impossible one is refused also where no power is known
     seconds = found.seconds.expected
     by_limit: dict[Limit, float] = {limit: sum(line.time_by_limit[limit] for line in lines) for limit in LIMITS}
     joules = joules_range = facility = None

@@ -85,13 +85,17 @@ def facility_joules(boards: Range, seconds: Range, chips: int, pue: float | None
     time = seconds.expected
     watts = Range(*(boards_end / time for boards_end in (boards.low, boards.expected, boards.high)))
     total = watts + chips * (floor.host_watts.range + floor.network_watts.range)
-    return total * time * _cooled(floor, pue)
+    return total * time * cooling(pue)
 
 
-def _cooled(floor: Site, pue: float | None) -> Range:
-    """Return the power at the meter over that of the machines: your own floor's, or what floors have."""
+def cooling(pue: float | None = None) -> Range:
+    """Return the power at the meter over that of the machines: your own floor's, or what floors have.
+
+    >>> cooling(1.2).expected
+    1.2
+    """
     if pue is None:
-        return floor.pue.range
+        return site().pue.range
     if not 0 < pue < math.inf:
         raise ValueError(f"pue must be positive, got {pue}")
     return Range(pue, pue, pue)
@@ -187,4 +191,4 @@ def _power(system: System, floor: Site, colocated: bool, pue: float | None, per_
     if figure is None:
         raise ValueError(f"no power of {system.id} is known")
     electricity = floor.dollars_per_kwh.range if per_kwh is None else Range(per_kwh, per_kwh, per_kwh)
-    return (figure.value / 1e3 / system.chips) * _cooled(floor, pue) * electricity
+    return (figure.value / 1e3 / system.chips) * cooling(pue) * electricity
