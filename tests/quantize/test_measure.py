@@ -45,7 +45,7 @@ def test_every_figure_by_its_definition(name: str, axis: int) -> None:
 @pytest.mark.parametrize("recipe", ["mxfp8", "mxfp4", "nvfp4", "int8-group128", "nf4"])
 @pytest.mark.parametrize("holes", [0, 1, 3000, 40000])
 def test_zeros_of_the_original_are_not_flushed(recipe: str, holes: int) -> None:
-    """Wherever they lie, beside numbers that are: zeros of codes are counted in bulk only where no number is zero."""
+    """Wherever they lie, few or many, beside numbers that are."""
     rng = np.random.default_rng(holes)
     x = rng.standard_normal((64, 1024), dtype=np.float32)
     x[-1, -2:] = 2e-5, -1e-20

@@ -127,7 +127,7 @@ def best_plan(
     if asked is not None:
         asked = asked.kept_by(software)
         wrong = faults(site.model, site.device, asked)
-        near = asked if not wrong else nearest(site.model, site.device, asked)
+        near = nearest(site.model, site.device, asked)
         judged = Asked(plan=asked, faults=wrong, nearest=None if near is None else in_full(site, near))
     unfit = tally.broken.pop(MEMORY, 0)
     return PlanSearch(

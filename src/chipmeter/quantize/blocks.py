@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from chipmeter._arrays import AnyArray, real_array
 from chipmeter._threads import thread_count
 from chipmeter.quantize.forward import quantize_tiles
-from chipmeter.quantize.panels import has_panels, quantize_down
+from chipmeter.quantize.panels import quantize_down
 from chipmeter.quantize.recipes import Recipe, recipe_of
 from chipmeter.quantize.tensor import QuantizedTensor
 from chipmeter.quantize.turned import turned
@@ -60,7 +60,7 @@ def quantize(x: ArrayLike, recipe: str | Recipe, *, axis: int = -1, threads: int
     rule = recipe_of(recipe)
     if _turns(x, rule, axis):
         over = x.T
-        if axis % 2 == 1 and has_panels(rule) and over.size and over.dtype == np.float32:
+        if axis % 2 == 1 and rule.separable and over.size and over.dtype == np.float32:
             return quantize_down(over, rule, thread_count(threads))
         return turned(quantize(over, rule, axis=1 - axis % 2, threads=threads), threads)
     source = real_array(x, "x")

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from chipmeter._arrays import real_array
 from chipmeter._threads import thread_count
 from chipmeter.quantize.blocks import quantize
-from chipmeter.quantize.panels import has_panels, quantize_across_and_down
+from chipmeter.quantize.panels import quantize_across_and_down
 from chipmeter.quantize.recipe import Recipe
 from chipmeter.quantize.recipes import recipe_of
 from chipmeter.quantize.tensor import QuantizedTensor
@@ -58,6 +58,6 @@ def quantize_both(
     if rule.granularity == "tensor" or 1 < rule.rows == rule.block:
         whole = quantize(source, rule, threads=threads)
         return whole, turned(replace(whole, axis=0), threads)
-    if has_panels(rule) and source.size and source.dtype == np.float32:
+    if rule.separable and source.size and source.dtype == np.float32:
         return quantize_across_and_down(source, rule, thread_count(threads))
     return quantize(source, rule, threads=threads), turned(quantize(source, rule, axis=0, threads=threads), threads)

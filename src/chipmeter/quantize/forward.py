@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from chipmeter import _kernels, _recycle
 from chipmeter._arrays import AnyArray
 from chipmeter._threads import split
-from chipmeter._transpose import transposed
+from chipmeter._transpose import contiguous
 from chipmeter.formats.codec import code_dtype
 from chipmeter.formats.records import FORMATS
 from chipmeter.quantize import nvfp4
@@ -63,7 +63,7 @@ def quantize_tiles(
     inner = math.prod(x.shape[axis + 1 :])
     along = rule.signs is not None or rule.adaptive != "none"  # what is done to runs of numbers of the axis
     if axis != last and (along or (inner < _NARROW and rule.rows == 1) or (rule.rows > 1 and axis != last - 1)):
-        moved = quantize_tiles(_moved(x, axis, -1), rule, last, threads, amax=amax, limit=limit)
+        moved = quantize_tiles(contiguous(np.moveaxis(x, axis, -1)), rule, last, threads, amax=amax, limit=limit)
         return Parts(_back(moved.codes, axis), _back(moved.scales, axis), moved.tensor_scale, _points_back(moved, axis))
     if rule.signs is not None:
         if x.shape[-1] % POINTS:
@@ -144,15 +144,8 @@ def largest(x: Floats, threads: int = 1) -> int:
     return max(found)
 
 
-def _moved(a: AnyArray, source: int, target: int) -> AnyArray:
-    """Copy with an axis moved."""
-    if a.ndim != 2 or source % 2 == target % 2:
-        return np.ascontiguousarray(np.moveaxis(a, source, target))
-    return transposed(a)
-
-
 def _back(moved: AnyArray, axis: int) -> AnyArray:
-    return _moved(moved, -1, axis) if moved.ndim else moved
+    return contiguous(np.moveaxis(moved, -1, axis)) if moved.ndim else moved
 
 
 def _points_back(moved: Parts, axis: int) -> NDArray[np.int32] | None:

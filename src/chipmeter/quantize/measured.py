@@ -47,9 +47,8 @@ def quantize_measured(
     """
     rule = recipe_of(recipe)
     source = real_array(x, "x")
-    plain = rule.granularity == "block" and rule.rows == 1 and not rule.special and rule.adaptive == "none"
     last = source.size > 0 < source.ndim and source.dtype == np.float32 and axis in (-1, source.ndim - 1)
-    if not plain or rule.signs is not None or not last or rule.tail == "refuse":
+    if not rule.separable or not last:
         q = quantize(source, rule, axis=axis, threads=threads)
         return q, measure(source, q, threads=threads)
     workers, block, length = thread_count(threads), rule.block, source.shape[-1]

@@ -25,12 +25,6 @@ _LINE = 64
 """Codes of a line of memory: what is turned over is written in whole ones."""
 
 
-def has_panels(rule: Recipe) -> bool:
-    """Whether a recipe can be carried out panel by panel: each block by itself, of one row."""
-    alone = rule.granularity == "block" and rule.rows == 1 and not rule.special
-    return alone and rule.adaptive == "none" and rule.signs is None and rule.tail == "short"
-
-
 def quantize_down(x: Floats, rule: Recipe, threads: int) -> QuantizedTensor:
     """Quantise the transpose of a C-contiguous matrix along its last axis.
 

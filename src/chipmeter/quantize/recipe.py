@@ -202,6 +202,12 @@ class Recipe:
         raise ValueError(f"recipe {self.name!r}: {what}")
 
     @property
+    def separable(self) -> bool:
+        """Whether each block is a run of numbers that is quantised by itself, the last one as short as it is."""
+        runs = self.granularity == "block" and self.rows == 1 and not self.special and self.tail == "short"
+        return runs and self.adaptive == "none" and self.signs is None
+
+    @property
     def plain(self) -> bool:
         """Whether most libraries share it: scales of rows or tensors, or of one-row blocks in powers of two or torchao's two levels."""
         if self.special:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from chipmeter._arrays import AnyArray, as_array, float64_array, to_torch
+from chipmeter._arrays import AnyArray, as_array, dtype_of, float64_array, to_torch
 from chipmeter.formats.codec import code_dtype, decode
-from chipmeter.formats.records import format_of
 from chipmeter.quantize.recipes import Recipe, recipe_of
 from chipmeter.quantize.restore import dequantize
 
@@ -93,9 +92,7 @@ class QuantizedTensor:
         """
         rule = recipe_of(recipe)
         held = _named(as_array(codes, "codes"), code_dtype(rule.element_format), "codes", rule)
-        plain = rule.scale in ("float32", "float16", "int8")
-        scale_dtype = np.dtype(rule.scale) if plain else code_dtype(format_of(rule.scale))
-        numbers = _named(as_array(scales, "scales"), scale_dtype, "scales", rule)
+        numbers = _named(as_array(scales, "scales"), dtype_of(rule.scale), "scales", rule)
         if not -held.ndim <= axis < held.ndim:
             raise ValueError(f"axis must lie in {-held.ndim}..{held.ndim - 1} for shape {held.shape}, got {axis}")
         more = {"zero_points": zero_points, "minimums": minimums, "scale_factors": scale_factors}

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chipmeter._arrays import AnyArray
 from chipmeter._threads import thread_count
-from chipmeter._transpose import transposed
+from chipmeter._transpose import contiguous, transposed
 from chipmeter.quantize.tensor import QuantizedTensor
 
 
@@ -16,12 +15,8 @@ def turned(q: QuantizedTensor, threads: int | None) -> QuantizedTensor:
     return replace(
         q,
         codes=transposed(q.codes, workers),
-        scales=_over(q.scales),
-        zero_points=None if q.zero_points is None else _over(q.zero_points),
-        minimums=None if q.minimums is None else _over(q.minimums),
+        scales=contiguous(q.scales.T),
+        zero_points=None if q.zero_points is None else contiguous(q.zero_points.T),
+        minimums=None if q.minimums is None else contiguous(q.minimums.T),
         axis=1 - q.axis,
     )
-
-
-def _over(a: AnyArray) -> AnyArray:
-    return transposed(a) if a.ndim == 2 else a
