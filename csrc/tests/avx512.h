@@ -59,59 +59,22 @@ EMULATED __m512d emulated_sub_round_pd(__m512d a, __m512d b, int mode)
     return (__m512d)r;
 }
 
-EMULATED __m256 emulated_cvt_roundpd_ps(__m512d a, int mode)
-{
-    unsigned before = rounding_of(mode);
-    volatile f64x8 x = (f64x8)a;
-    f32x8 r;
-    EACH(8) r[l] = (float)x[l];
-    BACK_TO(before, r);
-    return (__m256)r;
-}
-
-EMULATED __m512i emulated_cvt_roundps_epi32(__m512 a, int mode)
-{
-    unsigned before = rounding_of(mode);
-    volatile f32x16 x = (f32x16)a;
-    i32x16 r;
-    EACH(16) r[l] = _mm_cvtss_si32(_mm_set_ss(x[l]));
-    BACK_TO(before, r);
-    return (__m512i)r;
-}
-
-EMULATED __m512 emulated_roundscale_ps(__m512 a, int mode)
-{
-    f32x16 x = (f32x16)a;
-    EACH(16)
-    {
-        __m128 v = _mm_set_ss(x[l]);
-        switch (mode & 3) {
-        case 0: v = _mm_round_ss(v, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); break;
-        case 1: v = _mm_round_ss(v, v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); break;
-        case 2: v = _mm_round_ss(v, v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); break;
-        default: v = _mm_round_ss(v, v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-        }
-        x[l] = _mm_cvtss_f32(v);
+#define ROUNDED(name, result, lanes, to, argument, from, operation)                                                      \
+    EMULATED result name(argument a, int mode)                                                                          \
+    {                                                                                                                   \
+        unsigned before = rounding_of(mode);                                                                            \
+        volatile from x = (from)a;                                                                                      \
+        to r;                                                                                                           \
+        EACH(lanes) r[l] = operation;                                                                                   \
+        BACK_TO(before, r);                                                                                             \
+        return (result)r;                                                                                               \
     }
-    return (__m512)x;
-}
-
-EMULATED __m512d emulated_roundscale_pd(__m512d a, int mode)
-{
-    f64x8 x = (f64x8)a;
-    EACH(8)
-    {
-        __m128d v = _mm_set_sd(x[l]);
-        switch (mode & 3) {
-        case 0: v = _mm_round_sd(v, v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); break;
-        case 1: v = _mm_round_sd(v, v, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); break;
-        case 2: v = _mm_round_sd(v, v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC); break;
-        default: v = _mm_round_sd(v, v, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
-        }
-        x[l] = _mm_cvtsd_f64(v);
-    }
-    return (__m512d)x;
-}
+ROUNDED(emulated_cvt_roundpd_ps, __m256, 8, f32x8, __m512d, f64x8, (float)x[l])
+ROUNDED(emulated_cvt_roundps_epi32, __m512i, 16, i32x16, __m512, f32x16, _mm_cvtss_si32(_mm_set_ss(x[l])))
+ROUNDED(emulated_roundscale_ps, __m512, 16, f32x16, __m512, f32x16,
+        _mm_cvtss_f32(_mm_round_ss(_mm_setzero_ps(), _mm_set_ss(x[l]), _MM_FROUND_CUR_DIRECTION)))
+ROUNDED(emulated_roundscale_pd, __m512d, 8, f64x8, __m512d, f64x8,
+        _mm_cvtsd_f64(_mm_round_sd(_mm_setzero_pd(), _mm_set_sd(x[l]), _MM_FROUND_CUR_DIRECTION)))
 
 /* predicates of _CMP_*: the table of the instruction; bit 4 chooses only whether a quiet NaN signals */
 EMULATED __mmask16 emulated_cmp_ps(__m512 a, __m512 b, int predicate)

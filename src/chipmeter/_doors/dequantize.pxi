@@ -117,34 +117,34 @@ def measure(const float[::1] x not None, const uint8_t[::1] codes not None, cons
         counts[i, 0], counts[i, 1], counts[i, 2] = found[i].clipped, found[i].flushed, found[i].exact
 
 
+cdef int need_transposes(const Py_ssize_t *source, const Py_ssize_t *source_strides, const Py_ssize_t *target,
+                         const Py_ssize_t *target_strides, Py_ssize_t size) except -1:
+    """Check shapes and strides of a matrix and of one to hold it turned over, elements of `size` bytes."""
+    need(target[0] == source[1] and target[1] == source[0], "source and target differ in shape")
+    need((source_strides[1] == size or source[1] <= 1) and (target_strides[1] == size or target[1] <= 1),
+         "the last axis is not contiguous")
+    need((source_strides[0] >= 0 and source_strides[0] % size == 0 or source[0] <= 1)
+         and (target_strides[0] >= 0 and target_strides[0] % size == 0 or target[0] <= 1),
+         "rows must ascend in memory, by whole elements")
+    return 0
+
+
 def transpose_u8(const uint8_t[:, :] source not None, uint8_t[:, :] target not None):
     """target[j, i] = source[i, j]; the last axis of both is contiguous."""
-    cdef size_t rows = source.shape[0], columns = source.shape[1]
-    need(<size_t>target.shape[0] == columns and <size_t>target.shape[1] == rows, "source and target differ in shape")
-    if rows == 0 or columns == 0:
-        return
-    need((source.strides[1] == 1 or columns == 1) and (target.strides[1] == 1 or rows == 1),
-         "the last axis is not contiguous")
-    need(source.strides[0] >= 0 and target.strides[0] >= 0, "rows must ascend in memory")
-    with nogil:
-        active_dequantize.transpose_u8(&source[0, 0], rows, columns, source.strides[0],
-                                       &target[0, 0], target.strides[0])
+    need_transposes(source.shape, source.strides, target.shape, target.strides, 1)
+    if source.shape[0] and source.shape[1]:
+        with nogil:
+            active_dequantize.transpose_u8(&source[0, 0], source.shape[0], source.shape[1], source.strides[0],
+                                           &target[0, 0], target.strides[0])
 
 
 def transpose_u32(const uint32_t[:, :] source not None, uint32_t[:, :] target not None):
     """target[j, i] = source[i, j]; the last axis of both is contiguous."""
-    cdef size_t rows = source.shape[0], columns = source.shape[1]
-    need(<size_t>target.shape[0] == columns and <size_t>target.shape[1] == rows, "source and target differ in shape")
-    if rows == 0 or columns == 0:
-        return
-    need((source.strides[1] == 4 or columns == 1) and (target.strides[1] == 4 or rows == 1),
-         "the last axis is not contiguous")
-    need((source.strides[0] >= 0 and source.strides[0] % 4 == 0 or rows == 1)
-         and (target.strides[0] >= 0 and target.strides[0] % 4 == 0 or columns == 1),
-         "rows must ascend in memory, by whole elements")
-    with nogil:
-        active_dequantize.transpose_u32(&source[0, 0], rows, columns, source.strides[0] // 4,
-                                        &target[0, 0], target.strides[0] // 4)
+    need_transposes(source.shape, source.strides, target.shape, target.strides, 4)
+    if source.shape[0] and source.shape[1]:
+        with nogil:
+            active_dequantize.transpose_u32(&source[0, 0], source.shape[0], source.shape[1], source.strides[0] // 4,
+                                            &target[0, 0], target.strides[0] // 4)
 
 
 def pack(const uint8_t[::1] codes not None, uint8_t[::1] packed not None, int bits):
